@@ -1,0 +1,2 @@
+//! Load, backends and rivals for the benchmark.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Text to plan, with every diagnostic at once.

@@ -1,0 +1,1 @@
+//! The meaning of a configuration: data, defaults, validation, origins, the route index.

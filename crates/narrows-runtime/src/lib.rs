@@ -1,0 +1,1 @@
+//! Workers, listeners, streams, coarse deadlines and buffers.

@@ -1,0 +1,1 @@
+//! Endpoints, balancers and connection pools.
