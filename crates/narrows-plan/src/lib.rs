@@ -1,1 +1,62 @@
-//! The meaning of a configuration: data, defaults, validation, origins, the route index.
+//! The meaning of a configuration, whatever language it was written in.
+//!
+//! A front end lowers text into a [`Plan`]; everything below the front ends reads only the plan. It is immutable, carries
+//! the place where each part was written ([`Origin`]), and has every default and inherited value filled in, so that
+//! nobody below asks a parent. Conditions are typed [`Expression`]s, texts built from the traffic are [`Template`]s, and the
+//! rules of a listener are compiled into one [`RouteTable`].
+//!
+//! Invariant: this crate does no I/O, knows no dialect and imports no other room.
+
+pub mod defaults;
+mod expression;
+mod facts;
+mod listener;
+mod network;
+mod origin;
+mod pattern;
+mod route;
+mod route_table;
+mod settings;
+mod template;
+mod upstream;
+
+pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
+pub use facts::{Fact, Facts};
+pub use listener::{
+    Bind, ErrorPage, ErrorPages, ForwardPath, Forwarded, HttpLimits, HttpListener, HttpTimeouts, Listener,
+    PathMatching, Protocol, ServerPolicy, StatusPattern, TcpListener, TcpRoute, TcpTimeouts, TrustedProxies,
+};
+pub use network::Network;
+pub use origin::{FileId, Origin};
+pub use pattern::Pattern;
+pub use route::{Action, FixedResponse, HeaderEdit, PathRewrite, Redirect, Route, Split};
+pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
+pub use settings::{AccessLog, LogFormat, Settings};
+pub use template::{Part, Template};
+pub use upstream::{Address, Balance, Endpoint, PoolLimits, Upstream, UpstreamId};
+
+/// One whole configuration, ready to run.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Names of the files that the configuration came from; [`FileId`] is the index.
+    pub files: Vec<String>,
+    /// What holds for the whole process.
+    pub settings: Settings,
+    /// What is listened on, in the order of the text.
+    pub listeners: Vec<Listener>,
+    /// Where traffic goes; [`UpstreamId`] is the index.
+    pub upstreams: Vec<Upstream>,
+}
+
+impl Plan {
+    /// The upstream that `id` names. Lowering only makes ids that exist.
+    pub fn upstream(&self, id: UpstreamId) -> &Upstream {
+        &self.upstreams[id.0 as usize]
+    }
+
+    /// `file:line:column` of an origin, as editors understand it.
+    pub fn locate(&self, origin: Origin) -> String {
+        let file = self.files.get(origin.file.0 as usize).map_or("?", String::as_str);
+        format!("{file}:{}:{}", origin.line, origin.column)
+    }
+}

@@ -1,0 +1,138 @@
+//! What can be known of the traffic that a rule looks at.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// One thing that an expression can ask. The name is the one that operators write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each variant is the name that operators write; see `Fact::name`")]
+pub enum Fact {
+    Method,
+    Host,
+    Port,
+    Path,
+    RawPath,
+    Target,
+    Query,
+    Scheme,
+    HttpVersion,
+    Source,
+    SourcePort,
+    Listener,
+    LocalPort,
+    ServerName,
+    Alpn,
+    Hour,
+    Minute,
+    DayOfWeek,
+    Day,
+    Month,
+    Year,
+    Unix,
+    ResponseStatus,
+}
+
+impl Fact {
+    /// Every fact.
+    pub const ALL: [Fact; 23] = [
+        Fact::Method,
+        Fact::Host,
+        Fact::Port,
+        Fact::Path,
+        Fact::RawPath,
+        Fact::Target,
+        Fact::Query,
+        Fact::Scheme,
+        Fact::HttpVersion,
+        Fact::Source,
+        Fact::SourcePort,
+        Fact::Listener,
+        Fact::LocalPort,
+        Fact::ServerName,
+        Fact::Alpn,
+        Fact::Hour,
+        Fact::Minute,
+        Fact::DayOfWeek,
+        Fact::Day,
+        Fact::Month,
+        Fact::Year,
+        Fact::Unix,
+        Fact::ResponseStatus,
+    ];
+
+    /// The name in expressions, `request.method` for instance.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fact::Method => "request.method",
+            Fact::Host => "request.host",
+            Fact::Port => "request.port",
+            Fact::Path => "request.path",
+            Fact::RawPath => "request.raw_path",
+            Fact::Target => "request.target",
+            Fact::Query => "request.query",
+            Fact::Scheme => "request.scheme",
+            Fact::HttpVersion => "request.version",
+            Fact::Source => "connection.source",
+            Fact::SourcePort => "connection.source_port",
+            Fact::Listener => "connection.listener",
+            Fact::LocalPort => "connection.port",
+            Fact::ServerName => "connection.sni",
+            Fact::Alpn => "connection.alpn",
+            Fact::Hour => "time.hour",
+            Fact::Minute => "time.minute",
+            Fact::DayOfWeek => "time.day_of_week",
+            Fact::Day => "time.day",
+            Fact::Month => "time.month",
+            Fact::Year => "time.year",
+            Fact::Unix => "time.unix",
+            Fact::ResponseStatus => "response.status",
+        }
+    }
+
+    /// What the fact's value is.
+    pub fn value_type(self) -> crate::Type {
+        use crate::Type;
+        match self {
+            Fact::Alpn => Type::TextList,
+            Fact::Port
+            | Fact::SourcePort
+            | Fact::LocalPort
+            | Fact::Hour
+            | Fact::Minute
+            | Fact::DayOfWeek
+            | Fact::Day
+            | Fact::Month
+            | Fact::Year
+            | Fact::Unix
+            | Fact::ResponseStatus => Type::Int,
+            _ => Type::Text,
+        }
+    }
+}
+
+/// Answers what expressions and templates ask. One implementation for live requests, one for TCP flows, one for `explain`.
+///
+/// Every answer is total: what does not exist is empty, zero or `None`.
+pub trait Facts {
+    /// A fact of type text.
+    fn text(&self, fact: Fact) -> Cow<'_, str>;
+    /// A fact of type int.
+    fn number(&self, fact: Fact) -> i64;
+    /// The client's address, after trusted proxies were believed.
+    fn source(&self) -> IpAddr;
+    /// All values of a request header, joined by `, `; `name` is lower case.
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// A request cookie.
+    fn cookie(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// A decoded query parameter; the first one of that name.
+    fn parameter(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// All values of a response header, joined by `, `; `name` is lower case.
+    fn response_header(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// What a group of the route's path pattern captured.
+    fn capture(&self, group: usize) -> Option<&str>;
+    /// The application protocols that a TLS client offered.
+    fn alpn(&self) -> &[String];
+}
+
+#[cfg(test)]
+pub(crate) mod known;
