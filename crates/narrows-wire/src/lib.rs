@@ -1,1 +1,13 @@
 //! Sans-I/O parsers for bytes from strangers: HTTP/1.1 heads and bodies, request targets, the TLS client hello.
+//!
+//! * [`http1`] reads message heads and body framing, strictly after RFC 9112.
+//! * [`target`] normalises paths for matching and takes authorities and queries apart.
+//! * [`client_hello`] reads server name and ALPN from a TLS client hello without terminating TLS.
+//!
+//! Invariant: nothing here does I/O, knows a clock, or panics on what it is given.
+//! Invariant: how the bytes were cut into reads never changes the outcome (split invariance, a property test and
+//! a fuzz target for each parser).
+
+pub mod client_hello;
+pub mod http1;
+pub mod target;
