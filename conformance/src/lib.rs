@@ -1,1 +1,28 @@
-//! End-to-end tests: the real binary between real peers.
+//! The peers of the end-to-end tests: the real `narrows` binary, and who talks to it from both sides.
+//!
+//! * [`Setup`] writes a configuration and starts [`Narrows`]; it tells the ports and ends with the test.
+//! * [`Connection`] is one raw connection, of a client or of a backend, with deadlines on every read.
+//! * [`Backend`] accepts connections and plays a script on each; it records what it received.
+//! * [`servers`] starts real programs: nginx, PostgreSQL, MariaDB, OpenSSL, a WebSocket echo.
+//!
+//! Everything here blocks, and panics with a reason when the other side does not behave: a panic is how a
+//! test fails. Nothing sleeps for a fixed time: waiting is [`until`], with a deadline.
+
+pub mod backend;
+pub mod connection;
+pub mod deadline;
+pub mod folder;
+pub mod message;
+pub mod narrows;
+pub mod program;
+pub mod servers;
+pub mod setup;
+
+pub use backend::Backend;
+pub use connection::{Connection, End};
+pub use deadline::{DEADLINE, until};
+pub use folder::Folder;
+pub use message::Message;
+pub use narrows::Narrows;
+pub use program::{output_of, tool};
+pub use setup::Setup;

@@ -1,0 +1,50 @@
+//! nginx as a backend.
+
+use std::process::Command;
+
+use crate::connection::Connection;
+use crate::deadline::until;
+use crate::folder::Folder;
+use crate::program::{Program, tool};
+use crate::servers::free_port;
+
+/// A running nginx with a configuration of the test.
+#[derive(Debug)]
+pub struct Nginx {
+    _program: Program,
+    /// Its folder; files go below `www`.
+    pub folder: Folder,
+    /// The address that it listens on.
+    pub address: String,
+}
+
+impl Nginx {
+    /// Starts it with these directives inside of `server`.
+    pub fn start(directives: &str) -> Nginx {
+        let folder = Folder::new();
+        let address = format!("127.0.0.1:{}", free_port());
+        folder.write("www/index.html", "nginx says hello");
+        let here = folder.path().display();
+        let configuration = format!(
+            "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log;
+             worker_rlimit_nofile 4096;
+             events {{ worker_connections 2048; }}
+             http {{
+                 access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;
+                 fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
+                 keepalive_requests 1000000; client_max_body_size 0;
+                 server {{ listen {address}; root {here}/www; {directives} }}
+             }}"
+        );
+        let path = folder.write("nginx.conf", configuration);
+        let program = Program::start(Command::new(tool("nginx")).args(["-c", &path, "-p", &folder.join("")]));
+        until("nginx listens", || Connection::try_connect(&address).is_ok());
+        Nginx { _program: program, folder, address }
+    }
+}
+
+impl std::fmt::Display for Nginx {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.address)
+    }
+}

@@ -1,0 +1,129 @@
+//! Configurations, written by name instead of by indentation.
+
+use std::fmt::{Display, Write};
+use std::process::Command;
+
+use crate::folder::Folder;
+use crate::narrows::{Narrows, binary};
+
+/// A configuration in the making. Listeners are bound to a free port of 127.0.0.1 unless their keys say more.
+#[derive(Debug, Default)]
+pub struct Setup {
+    settings: Vec<String>,
+    listeners: Vec<(String, String)>,
+    upstreams: Vec<(String, String)>,
+    files: Vec<(String, String)>,
+    workers: Option<usize>,
+}
+
+impl Setup {
+    /// Nothing yet.
+    pub fn new() -> Setup {
+        Setup::default()
+    }
+
+    /// The usual one: listener `web` (HTTP) in front of the upstream `app` with one endpoint. `keys` are further
+    /// keys of the listener, YAML that starts at the first column.
+    pub fn web(app: &impl Display, keys: &str) -> Setup {
+        Setup::new().upstream("app", &[app]).listener("web", &format!("upstream: app\n{keys}"))
+    }
+
+    /// Layer 4: listener `tcp` in front of the upstream `app` with one endpoint.
+    pub fn tcp(app: &impl Display, keys: &str) -> Setup {
+        let keys = format!("protocol: tcp\nupstream: app\n{keys}");
+        Setup::new().upstream("app", &[app]).listener("tcp", &keys)
+    }
+
+    /// Adds a listener.
+    pub fn listener(mut self, name: &str, keys: &str) -> Setup {
+        self.listeners.push((name.to_owned(), keys.to_owned()));
+        self
+    }
+
+    /// Adds an upstream.
+    pub fn upstream(self, name: &str, endpoints: &[&dyn Display]) -> Setup {
+        self.upstream_with(name, endpoints, "")
+    }
+
+    /// Adds an upstream with further keys; replaces one of the same name.
+    pub fn upstream_with(mut self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
+        let endpoints =
+            endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect::<Vec<_>>().join(", ");
+        self.upstreams.retain(|(other, _)| other != name);
+        self.upstreams.push((name.to_owned(), format!("endpoints: [{endpoints}]\n{keys}")));
+        self
+    }
+
+    /// Adds keys to `settings`.
+    pub fn settings(mut self, keys: &str) -> Setup {
+        self.settings.push(keys.to_owned());
+        self
+    }
+
+    /// Puts a file beside the configuration.
+    pub fn file(mut self, name: &str, content: &str) -> Setup {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Runs this many workers instead of one.
+    pub fn workers(mut self, workers: usize) -> Setup {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The configuration as YAML.
+    pub fn yaml(&self) -> String {
+        let mut yaml = String::new();
+        if !self.settings.is_empty() {
+            yaml.push_str("settings:\n");
+            self.settings.iter().for_each(|keys| indented(&mut yaml, 2, keys));
+        }
+        yaml.push_str("listeners:\n");
+        for (name, keys) in &self.listeners {
+            let _ = writeln!(yaml, "  {name}:");
+            if !keys.lines().any(|line| line.starts_with("bind:")) {
+                indented(&mut yaml, 4, "bind: \"127.0.0.1:0\"");
+            }
+            indented(&mut yaml, 4, keys);
+        }
+        if !self.upstreams.is_empty() {
+            yaml.push_str("upstreams:\n");
+        }
+        for (name, keys) in &self.upstreams {
+            let _ = writeln!(yaml, "  {name}:");
+            indented(&mut yaml, 4, keys);
+        }
+        yaml
+    }
+
+    /// Starts the proxy and waits until it is ready.
+    #[track_caller]
+    pub fn start(&self) -> Narrows {
+        let workers = self.workers.unwrap_or(1).to_string();
+        Narrows::start_in(self.folder(), &self.yaml(), &["--workers", &workers])
+    }
+
+    /// Starts it with a limit on open files.
+    #[track_caller]
+    pub fn start_with_open_files(&self, limit: usize) -> Narrows {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(binary()).args(["run", "--workers", "1"]);
+        Narrows::start_with(command, self.folder(), &self.yaml())
+    }
+
+    fn folder(&self) -> Folder {
+        let folder = Folder::new();
+        for (name, content) in &self.files {
+            folder.write(name, content);
+        }
+        folder
+    }
+}
+
+fn indented(yaml: &mut String, columns: usize, text: &str) {
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let _ = writeln!(yaml, "{:columns$}{line}", "");
+    }
+}
