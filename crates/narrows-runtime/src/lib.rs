@@ -1,1 +1,19 @@
-//! Workers, listeners, streams, coarse deadlines and buffers.
+//! What a worker stands on: sockets, streams, coarse deadlines, buffers.
+//!
+//! One single-threaded runtime per worker. Nothing here knows what the bytes mean.
+//!
+//! Invariant: nothing in this room is shared between workers but [`Phase`], the order to stop.
+
+mod accept;
+mod buffers;
+mod deadline;
+mod socket;
+mod stream;
+mod worker;
+
+pub use accept::{Accepted, accept};
+pub use buffers::{Buffer, Buffers};
+pub use deadline::{Deadlines, TICK, Tick, Watch};
+pub use socket::{BindError, BoundSocket, bind};
+pub use stream::{Peer, Stream};
+pub use worker::{Phase, PhaseControl, PhaseWatch, SpawnError, phases, spawn_worker};

@@ -1,0 +1,124 @@
+//! A connected byte stream, TCP or Unix.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected byte stream. One task owns it; a read and a write may both wait in that task.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP, `TCP_NODELAY` set.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+}
+
+/// Who is on the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// An IP address and port; mapped IPv4 addresses are plain ones.
+    Socket(SocketAddr),
+    /// A process on this machine, without an address.
+    Local,
+}
+
+impl Peer {
+    /// The address; a local process counts as `127.0.0.1`.
+    pub fn address(self) -> IpAddr {
+        match self {
+            Peer::Socket(address) => address.ip(),
+            Peer::Local => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// The port; 0 for a local process.
+    pub fn port(self) -> u16 {
+        match self {
+            Peer::Socket(address) => address.port(),
+            Peer::Local => 0,
+        }
+    }
+}
+
+impl Stream {
+    /// Connects by TCP. Cancel safe: dropping the future closes the socket.
+    pub async fn connect(address: SocketAddr) -> io::Result<Stream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Stream::Tcp(stream))
+    }
+
+    /// Connects to a Unix socket.
+    pub async fn connect_unix(path: &Path) -> io::Result<Stream> {
+        Ok(Stream::Unix(UnixStream::connect(path).await?))
+    }
+
+    /// Reads into `buffer`; 0 is the end. A short read is taken as drained, so no second system call asks for more.
+    pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut space = ReadBuf::new(buffer);
+        let polled = match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(context, &mut space),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(context, &mut space),
+        };
+        polled.map_ok(|()| space.filled().len())
+    }
+
+    /// Writes some of `bytes`.
+    pub fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    /// Sends the end of our bytes; the other direction stays open.
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        // The shutdown of a socket is one system call that never waits.
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut context),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(&mut context),
+        };
+        match polled {
+            Poll::Ready(result) => result,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Whether an idle connection is known to be of no use: the other end closed it or sent what nobody asked for.
+    /// Costs a system call only after the kernel reported something.
+    pub fn is_stale(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut byte = [0];
+        self.poll_read(&mut context, &mut byte).is_ready()
+    }
+
+    /// As [`is_stale`](Stream::is_stale), but asks the kernel in any case.
+    pub fn is_stale_now(&mut self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let answer = match self {
+            Stream::Tcp(stream) => socket2::SockRef::from(&*stream).peek(&mut byte),
+            Stream::Unix(stream) => socket2::SockRef::from(&*stream).peek(&mut byte),
+        };
+        !matches!(answer, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Makes the kernel answer a close with a reset, so that the other end sees a failure instead of an end.
+    pub fn reset_on_close(&self) {
+        if let Stream::Tcp(stream) = self {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// The other end's address, when it has one.
+    pub fn peer(&self) -> Peer {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().map_or(Peer::Local, Peer::Socket),
+            Stream::Unix(_) => Peer::Local,
+        }
+    }
+}
