@@ -1,0 +1,107 @@
+//! One upstream as one worker sees it.
+
+use crate::balancer::{self, Balancer, Tried};
+use crate::pool::{Connection, Pool};
+use narrows_plan::{Address, Upstream};
+use narrows_runtime::Tick;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// One upstream as one worker sees it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The upstream's stable name.
+    pub name: Box<str>,
+    /// Further attempts after the first failed.
+    pub retries: u32,
+    endpoints: Vec<EndpointState>,
+    balancer: Box<dyn Balancer>,
+}
+
+/// One endpoint as one worker sees it.
+#[derive(Debug)]
+pub struct EndpointState {
+    /// Where it is; never a name.
+    pub address: Address,
+    /// The address as text, for logs and errors.
+    pub label: Box<str>,
+    /// Share of the traffic.
+    pub weight: u32,
+    /// Idle connections.
+    pub pool: Pool,
+    running: Rc<Cell<u32>>,
+}
+
+impl EndpointState {
+    /// Requests (layer 7) or flows (layer 4) that this worker has running there.
+    pub fn running(&self) -> u32 {
+        self.running.get()
+    }
+
+    /// Counts one more until the guard is dropped.
+    pub fn begin(&self) -> Running {
+        self.running.set(self.running.get() + 1);
+        Running(Rc::clone(&self.running))
+    }
+}
+
+/// A running request or flow; dropping it ends it.
+#[derive(Debug)]
+pub struct Running(Rc<Cell<u32>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+impl Cluster {
+    /// The cluster of an upstream whose endpoint names are resolved. `seed` differs between workers.
+    pub fn new(upstream: &Upstream, seed: usize) -> Self {
+        let endpoints = upstream
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointState {
+                address: endpoint.address.clone(),
+                label: endpoint.address.to_string().into(),
+                weight: endpoint.weight,
+                pool: Pool::new(upstream.pool),
+                running: Rc::default(),
+            })
+            .collect();
+        Cluster {
+            name: upstream.name.clone(),
+            retries: upstream.retries,
+            endpoints,
+            balancer: balancer::for_upstream(upstream, seed),
+        }
+    }
+
+    /// The endpoint for the next attempt; `None` when all were tried.
+    pub fn pick(&self, tried: &Tried) -> Option<usize> {
+        if self.endpoints.len() == 1 {
+            return (!tried.contains(0)).then_some(0);
+        }
+        self.balancer.pick(&self.endpoints, tried)
+    }
+
+    /// An endpoint that [`pick`](Cluster::pick) chose.
+    pub fn endpoint(&self, index: usize) -> &EndpointState {
+        &self.endpoints[index]
+    }
+
+    /// Closes idle connections that have been idle or alive for too long.
+    pub fn prune(&self, now: Tick) {
+        self.endpoints.iter().for_each(|endpoint| endpoint.pool.prune(now));
+    }
+
+    /// Closes every idle connection and says how many there were (descriptors ran out, or a drain began).
+    pub fn shed(&self) -> usize {
+        self.endpoints.iter().map(|endpoint| endpoint.pool.shed()).sum()
+    }
+
+    /// Gives a connection back after a request that left it in a known state.
+    pub fn release(&self, endpoint: usize, connection: Connection, now: Tick) {
+        self.endpoints[endpoint].pool.put(connection, now);
+    }
+}

@@ -1,0 +1,79 @@
+//! Idle connections of one endpoint, last in first out.
+
+use narrows_plan::PoolLimits;
+use narrows_runtime::{Stream, Tick};
+use std::cell::RefCell;
+
+/// A connection to an endpoint.
+#[derive(Debug)]
+pub struct Connection {
+    /// The stream.
+    pub stream: Stream,
+    /// Requests that were sent on it.
+    pub requests: u32,
+    /// When it was made.
+    pub born: Tick,
+}
+
+/// Idle connections. The most recently used is taken first: fewer and hotter connections, the others age out.
+#[derive(Debug)]
+pub struct Pool {
+    limits: PoolLimits,
+    idle: RefCell<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Tick,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(limits: PoolLimits) -> Self {
+        Pool { limits, idle: RefCell::default() }
+    }
+
+    /// An idle connection that the other end has not closed as far as we know. With `certain` the kernel is asked, for
+    /// requests that must not be repeated.
+    pub fn take(&self, now: Tick, certain: bool) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(mut entry) = idle.pop() {
+            let stale = if certain {
+                entry.connection.stream.is_stale_now()
+            } else {
+                entry.connection.stream.is_stale()
+            };
+            if !stale && !self.is_over(&entry, now) {
+                return Some(entry.connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection unless it has served enough or there are enough.
+    pub fn put(&self, connection: Connection, now: Tick) {
+        let spent = self.limits.requests.is_some_and(|limit| connection.requests >= limit);
+        let mut idle = self.idle.borrow_mut();
+        if !spent && idle.len() < self.limits.idle {
+            idle.push(Idle { connection, since: now });
+        }
+    }
+
+    /// Closes what has been idle or alive for too long.
+    pub fn prune(&self, now: Tick) {
+        self.idle
+            .borrow_mut()
+            .retain_mut(|entry| !self.is_over(entry, now) && !entry.connection.stream.is_stale());
+    }
+
+    /// Closes every idle connection; says how many.
+    pub fn shed(&self) -> usize {
+        std::mem::take(&mut *self.idle.borrow_mut()).len()
+    }
+
+    fn is_over(&self, entry: &Idle, now: Tick) -> bool {
+        let idle_too_long = self.limits.idle_timeout.is_some_and(|limit| now.since(entry.since) >= limit);
+        idle_too_long || self.limits.age.is_some_and(|limit| now.since(entry.connection.born) >= limit)
+    }
+}
