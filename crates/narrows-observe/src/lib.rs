@@ -1,1 +1,12 @@
-//! Per-worker counters and the access record.
+//! What the proxy tells about the traffic: the access record, and the time in the forms that records and headers need.
+//!
+//! Invariant: formatting happens on the worker into a buffer of its own; writing happens on a thread of its own, so that a
+//! full disk or a slow terminal never stops traffic.
+
+mod access_log;
+mod access_record;
+mod calendar;
+
+pub use access_log::{AccessLog, LogSink};
+pub use access_record::AccessRecord;
+pub use calendar::Calendar;

@@ -1,0 +1,46 @@
+use super::*;
+
+fn record<'a>(target: &'a [u8], user_agent: &'a [u8]) -> AccessRecord<'a> {
+    AccessRecord {
+        time: Calendar::from_unix(784_111_777),
+        client: [127, 0, 0, 1].into(),
+        listener: "web",
+        method: b"GET",
+        target,
+        version: "HTTP/1.1",
+        host: "example.com",
+        status: 200,
+        bytes_received: 0,
+        bytes_sent: 12,
+        duration: Duration::from_micros(345),
+        referer: b"",
+        user_agent,
+        route: "web[0]",
+        upstream: "app",
+        endpoint: "127.0.0.1:80",
+        attempts: 1,
+        fault: "",
+    }
+}
+
+#[test]
+fn a_text_record_is_a_combined_line_with_pairs() {
+    let mut line = Vec::new();
+    record(b"/x", b"curl").write(LogFormat::Text, &mut line);
+    assert_eq!(
+        String::from_utf8(line).unwrap(),
+        "127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /x HTTP/1.1\" 200 12 \"-\" \"curl\" listener=web \
+         host=example.com route=web[0] upstream=app endpoint=127.0.0.1:80 attempts=1 received=0 duration_us=345 fault=-\n"
+    );
+}
+
+#[test]
+fn a_client_cannot_forge_a_line_or_a_field() {
+    for format in [LogFormat::Text, LogFormat::Json] {
+        let mut line = Vec::new();
+        record(b"/\"\n\\", b"a\" fault=none\r\n\xff").write(format, &mut line);
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "{format:?}");
+        let text = String::from_utf8(line).unwrap();
+        assert!(!text.contains("a\" fault"), "{text}");
+    }
+}
