@@ -5,7 +5,7 @@
 //! [`Span`]s into the caller's bytes. [`BodyReader`] then says which of the following bytes belong to the body.
 
 mod body;
-mod bytes;
+pub(crate) mod bytes;
 mod error;
 mod field;
 mod head;

@@ -19,6 +19,8 @@ use std::{borrow::Cow, net::Ipv6Addr};
 
 use thiserror::Error;
 
+use crate::http1::bytes::run_end;
+
 /// How paths are normalised; see the module for the whole rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathRules {
@@ -258,19 +260,18 @@ fn decode_form(encoded: &[u8]) -> Cow<'_, str> {
 /// The host is a non-empty name of letters, digits and `-._~`, or an IPv6 address in its brackets, which stay. An
 /// empty port (`host:`) counts as none (RFC 3986 section 3.2.3).
 pub fn split_host_port(authority: &[u8]) -> Option<(&str, Option<u16>)> {
-    let host_end = match authority.first()? {
-        b'[' => {
-            let end = memchr::memchr(b']', authority)?;
-            let address = std::str::from_utf8(&authority[1..end]).ok()?;
-            address.parse::<Ipv6Addr>().ok()?;
-            end + 1
+    let host_end = if authority.first() == Some(&b'[') {
+        let end = memchr::memchr(b']', authority)?;
+        std::str::from_utf8(&authority[1..end]).ok()?.parse::<Ipv6Addr>().ok()?;
+        end + 1
+    } else {
+        let end = run_end(authority, 0, is_name_byte);
+        if end == 0 {
+            return None;
         }
-        _ => memchr::memchr(b':', authority).unwrap_or(authority.len()),
+        end
     };
     let (host, port) = authority.split_at(host_end);
-    if host[0] != b'[' && (host.is_empty() || !host.iter().all(|&byte| is_name_byte(byte))) {
-        return None;
-    }
     let host = std::str::from_utf8(host).ok()?;
     match port {
         [] | [b':'] => Some((host, None)),
@@ -292,3 +293,6 @@ pub fn is_valid_authority(authority: &[u8]) -> bool {
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
+
+#[cfg(test)]
+mod tests;

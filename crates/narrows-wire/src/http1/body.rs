@@ -5,7 +5,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::{
-    bytes::{is_blank, is_forbidden_in_value, is_token_byte},
+    bytes::{is_blank, is_forbidden_in_value, is_token_byte, value_run_end},
     field::FieldName,
     head::BodyFraming,
 };
@@ -352,11 +352,9 @@ impl BodyReader {
     /// Goes to the end of a trailer's value, however much of it is there.
     fn skip_trailer_value(&mut self, bytes: &[u8]) -> Result<usize, BodyError> {
         let allowed = TRAILER_BYTES.saturating_sub(self.trailer_bytes) as usize;
-        let end = bytes.iter().take(allowed).position(|&byte| is_forbidden_in_value(byte));
-        let length = match end {
-            Some(end) => end + 1,
-            None => bytes.len(),
-        };
+        let visible = &bytes[..bytes.len().min(allowed)];
+        let end = Some(value_run_end(visible, 0)).filter(|&end| end < visible.len());
+        let length = end.map_or(bytes.len(), |end| end + 1);
         if let Err(error) = self.count_trailer(length) {
             return Err(self.fail(error));
         }
@@ -416,3 +414,6 @@ pub fn chunk_header(length: usize, out: &mut [u8; 18]) -> usize {
     out[digits + 1] = b'\n';
     digits + 2
 }
+
+#[cfg(test)]
+mod tests;

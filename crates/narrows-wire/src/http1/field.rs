@@ -1,7 +1,7 @@
 //! One line of a field section, and the field names that we act on.
 
 use super::{
-    bytes::{has_forbidden_in_value, is_blank, is_token_byte, run_end},
+    bytes::{is_blank, is_named, is_token_byte, run_end},
     error::HeadError,
     head::Span,
 };
@@ -28,18 +28,14 @@ impl Field {
         self.listed || self.known.is_hop_by_hop()
     }
 
-    /// Reads one field line without its CRLF, `start` bytes into the message.
+    /// Reads the field line `start..content_end`, whose CRLF follows and whose bytes have none that is forbidden
+    /// in values.
     #[inline]
     pub(super) fn parse(bytes: &[u8], start: usize, content_end: usize) -> Result<Field, HeadError> {
-        let line = bytes.get(..content_end).unwrap_or_default();
+        let line = &bytes[..content_end];
         let name_end = run_end(line, start, is_token_byte);
-        match line.get(name_end) {
-            Some(b':') if name_end > start => {}
-            Some(b':') => return Err(HeadError::EmptyFieldName),
-            Some(b' ' | b'\t') if name_end == start => return Err(HeadError::ObsoleteFolding),
-            Some(b' ' | b'\t') => return Err(HeadError::WhitespaceBeforeColon),
-            Some(b'\r') => return Err(HeadError::BareCarriageReturn),
-            _ => return Err(HeadError::InvalidFieldName),
+        if line.get(name_end) != Some(&b':') || name_end == start {
+            return Err(name_fault(&line[start..], name_end - start));
         }
         let (mut value_start, mut value_end) = (name_end + 1, content_end);
         while value_start < value_end && is_blank(line[value_start]) {
@@ -47,13 +43,6 @@ impl Field {
         }
         while value_end > value_start && is_blank(line[value_end - 1]) {
             value_end -= 1;
-        }
-        let value = &line[value_start..value_end];
-        if has_forbidden_in_value(value) {
-            return Err(match memchr::memchr(b'\r', value) {
-                Some(_) => HeadError::BareCarriageReturn,
-                None => HeadError::InvalidFieldValue,
-            });
         }
         Ok(Field {
             name: Span::new(start, name_end),
@@ -63,135 +52,136 @@ impl Field {
             listed: false,
         })
     }
+
+    /// What is wrong with a field line that stops at a byte which is forbidden in values.
+    #[cold]
+    pub(super) fn fault(line: &[u8], forbidden: u8) -> HeadError {
+        let name_end = run_end(line, 0, is_token_byte);
+        match (line.get(name_end), forbidden) {
+            (None, b'\n') => HeadError::BareLineFeed,
+            (None, b'\r') => HeadError::BareCarriageReturn,
+            (Some(b':'), _) if name_end > 0 => match forbidden {
+                b'\n' => HeadError::BareLineFeed,
+                b'\r' => HeadError::BareCarriageReturn,
+                _ => HeadError::InvalidFieldValue,
+            },
+            _ => name_fault(line, name_end),
+        }
+    }
 }
 
-/// A field name that something in the proxy looks at; all others are `Other` and keep their bytes only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "each variant is the field of that name")]
-pub enum FieldName {
-    #[default]
-    Other,
-    Host,
-    Connection,
-    ContentLength,
-    TransferEncoding,
-    KeepAlive,
-    ProxyConnection,
-    Te,
-    Trailer,
-    Upgrade,
-    Expect,
-    Date,
-    Server,
-    Via,
-    Forwarded,
-    XForwardedFor,
-    XForwardedProto,
-    XForwardedHost,
-    XRealIp,
-    Accept,
-    Cookie,
-    UserAgent,
-    Referer,
-    ContentType,
-    ContentEncoding,
-    ContentRange,
-    Location,
-    SetCookie,
-    CacheControl,
-    WwwAuthenticate,
-    ProxyAuthenticate,
-    ProxyAuthorization,
-    ProxyAuthenticationInfo,
-    Authorization,
-    AcceptEncoding,
-    AcceptLanguage,
-    Range,
-    Origin,
-    Http2Settings,
-    MaxForwards,
-    Age,
-    Vary,
-    Etag,
-    LastModified,
-    IfNoneMatch,
-    IfModifiedSince,
-    RetryAfter,
-    XRequestId,
-    Traceparent,
-    ProxyStatus,
+/// What is wrong with a field line whose run of token bytes is not a name with a colon behind it.
+#[cold]
+fn name_fault(line: &[u8], name_end: usize) -> HeadError {
+    match line.get(name_end) {
+        Some(b':') => HeadError::EmptyFieldName,
+        Some(b' ' | b'\t') if name_end == 0 => HeadError::ObsoleteFolding,
+        Some(b' ' | b'\t') => HeadError::WhitespaceBeforeColon,
+        _ => HeadError::InvalidFieldName,
+    }
+}
+
+/// Declares each known field name once: as a variant, and as the text that it is recognised by.
+macro_rules! field_names {
+    ($($variant:ident = $text:literal),+ $(,)?) => {
+        /// A field name that something in the proxy looks at; all others are `Other` and keep their bytes only.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "each variant is the field of that name")]
+        pub enum FieldName {
+            #[default]
+            Other,
+            $($variant,)+
+        }
+
+        const NAMES: &[(&str, FieldName)] = &[("", FieldName::Other), $(($text, FieldName::$variant)),+];
+    };
+}
+
+field_names! {
+    Host = "host",
+    Connection = "connection",
+    ContentLength = "content-length",
+    TransferEncoding = "transfer-encoding",
+    KeepAlive = "keep-alive",
+    ProxyConnection = "proxy-connection",
+    Te = "te",
+    Trailer = "trailer",
+    Upgrade = "upgrade",
+    Expect = "expect",
+    Date = "date",
+    Server = "server",
+    Via = "via",
+    Forwarded = "forwarded",
+    XForwardedFor = "x-forwarded-for",
+    XForwardedProto = "x-forwarded-proto",
+    XForwardedHost = "x-forwarded-host",
+    XRealIp = "x-real-ip",
+    Accept = "accept",
+    Cookie = "cookie",
+    UserAgent = "user-agent",
+    Referer = "referer",
+    ContentType = "content-type",
+    ContentEncoding = "content-encoding",
+    ContentRange = "content-range",
+    Location = "location",
+    SetCookie = "set-cookie",
+    CacheControl = "cache-control",
+    WwwAuthenticate = "www-authenticate",
+    ProxyAuthenticate = "proxy-authenticate",
+    ProxyAuthorization = "proxy-authorization",
+    ProxyAuthenticationInfo = "proxy-authentication-info",
+    Authorization = "authorization",
+    AcceptEncoding = "accept-encoding",
+    AcceptLanguage = "accept-language",
+    Range = "range",
+    Origin = "origin",
+    Http2Settings = "http2-settings",
+    MaxForwards = "max-forwards",
+    Age = "age",
+    Vary = "vary",
+    Etag = "etag",
+    LastModified = "last-modified",
+    IfNoneMatch = "if-none-match",
+    IfModifiedSince = "if-modified-since",
+    RetryAfter = "retry-after",
+    XRequestId = "x-request-id",
+    Traceparent = "traceparent",
+    ProxyStatus = "proxy-status",
+}
+
+/// For each hash, the one position in `NAMES` that can match; 0 for none.
+const CANDIDATES: [u8; 256] = candidates();
+
+const fn candidates() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut position = 1;
+    while position < NAMES.len() {
+        let slot = hash(NAMES[position].0.as_bytes());
+        assert!(table[slot] == 0, "two field names share a hash: choose other factors in `hash`");
+        table[slot] = position as u8;
+        position += 1;
+    }
+    table
+}
+
+/// The same for each case of a name, and different for each two names in `NAMES`.
+const fn hash(name: &[u8]) -> usize {
+    let [first, .., last] = name else { return 0 };
+    (name.len() + 3 * (*first | 0x20) as usize + 45 * (*last | 0x20) as usize) % 256
 }
 
 impl FieldName {
     /// The field of this name, compared without case.
     #[inline]
     pub fn recognise(name: &[u8]) -> FieldName {
-        let candidates: &[(&[u8], FieldName)] = match name.len() {
-            2 => &[(b"te", Self::Te)],
-            3 => &[(b"via", Self::Via), (b"age", Self::Age)],
-            4 => {
-                &[(b"host", Self::Host), (b"date", Self::Date), (b"vary", Self::Vary), (b"etag", Self::Etag)]
-            }
-            5 => &[(b"range", Self::Range)],
-            6 => &[
-                (b"expect", Self::Expect),
-                (b"server", Self::Server),
-                (b"accept", Self::Accept),
-                (b"cookie", Self::Cookie),
-                (b"origin", Self::Origin),
-            ],
-            7 => &[(b"trailer", Self::Trailer), (b"upgrade", Self::Upgrade), (b"referer", Self::Referer)],
-            8 => &[(b"location", Self::Location)],
-            9 => &[(b"forwarded", Self::Forwarded), (b"x-real-ip", Self::XRealIp)],
-            10 => &[
-                (b"connection", Self::Connection),
-                (b"keep-alive", Self::KeepAlive),
-                (b"user-agent", Self::UserAgent),
-                (b"set-cookie", Self::SetCookie),
-            ],
-            11 => &[(b"retry-after", Self::RetryAfter), (b"traceparent", Self::Traceparent)],
-            12 => &[
-                (b"content-type", Self::ContentType),
-                (b"max-forwards", Self::MaxForwards),
-                (b"x-request-id", Self::XRequestId),
-                (b"proxy-status", Self::ProxyStatus),
-            ],
-            13 => &[
-                (b"content-range", Self::ContentRange),
-                (b"cache-control", Self::CacheControl),
-                (b"authorization", Self::Authorization),
-                (b"last-modified", Self::LastModified),
-                (b"if-none-match", Self::IfNoneMatch),
-            ],
-            14 => &[(b"content-length", Self::ContentLength), (b"http2-settings", Self::Http2Settings)],
-            15 => &[
-                (b"x-forwarded-for", Self::XForwardedFor),
-                (b"accept-encoding", Self::AcceptEncoding),
-                (b"accept-language", Self::AcceptLanguage),
-            ],
-            16 => &[
-                (b"proxy-connection", Self::ProxyConnection),
-                (b"x-forwarded-host", Self::XForwardedHost),
-                (b"content-encoding", Self::ContentEncoding),
-                (b"www-authenticate", Self::WwwAuthenticate),
-            ],
-            17 => &[
-                (b"transfer-encoding", Self::TransferEncoding),
-                (b"x-forwarded-proto", Self::XForwardedProto),
-                (b"if-modified-since", Self::IfModifiedSince),
-            ],
-            18 => &[(b"proxy-authenticate", Self::ProxyAuthenticate)],
-            19 => &[(b"proxy-authorization", Self::ProxyAuthorization)],
-            25 => &[(b"proxy-authentication-info", Self::ProxyAuthenticationInfo)],
-            _ => &[],
-        };
-        for (candidate, known) in candidates {
-            if name.eq_ignore_ascii_case(candidate) {
-                return *known;
-            }
-        }
-        Self::Other
+        let (text, known) = NAMES[usize::from(CANDIDATES[hash(name)])];
+        if is_named(name, text.as_bytes()) { known } else { Self::Other }
+    }
+
+    /// The name in lower case; empty for `Other`.
+    pub fn as_str(self) -> &'static str {
+        NAMES[self as usize].0
     }
 
     /// Whether a field of this name concerns one connection only (RFC 9110 section 7.6.1).
@@ -244,3 +234,6 @@ impl FieldName {
             )
     }
 }
+
+#[cfg(test)]
+mod tests;

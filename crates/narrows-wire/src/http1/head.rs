@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{
-    bytes::is_token,
+    bytes::{is_token, trim_blanks, value_run_end},
     error::HeadError,
     field::{Field, FieldName},
     list::{list_members, list_members_or_empty},
@@ -229,20 +229,18 @@ pub(super) fn parse_fields(
     facts: &mut FieldFacts,
 ) -> Result<Option<usize>, HeadError> {
     loop {
-        let unseen = bytes.get(resume.scanned..).unwrap_or_default();
-        let Some(offset) = memchr::memchr(b'\n', unseen) else {
-            resume.scanned = bytes.len();
-            return Ok(None);
-        };
-        let line_feed = resume.scanned + offset;
         let start = resume.start;
-        if line_feed == start || bytes[line_feed - 1] != b'\r' {
-            return Err(HeadError::BareLineFeed);
+        let content_end = value_run_end(bytes, resume.scanned);
+        resume.scanned = content_end;
+        match bytes.get(content_end..).unwrap_or_default() {
+            [b'\r', b'\n', ..] => {}
+            [] | [b'\r'] => return Ok(None),
+            [forbidden, ..] => return Err(Field::fault(&bytes[start..content_end], *forbidden)),
         }
-        let content_end = line_feed - 1;
+        let line_end = content_end + 2;
         if content_end == start {
             mark_listed(bytes, fields, facts)?;
-            return Ok(Some(line_feed + 1));
+            return Ok(Some(line_end));
         }
         if fields.len() >= limit {
             return Err(HeadError::TooManyFields);
@@ -252,8 +250,7 @@ pub(super) fn parse_fields(
             facts.note(field.known, field.value, bytes, side, version)?;
         }
         fields.push(field);
-        resume.start = line_feed + 1;
-        resume.scanned = line_feed + 1;
+        (resume.start, resume.scanned) = (line_end, line_end);
     }
 }
 
@@ -304,7 +301,7 @@ impl FieldFacts {
         }
         for member in list_members_or_empty(value) {
             let name_end = memchr::memchr(b';', member).unwrap_or(member.len());
-            let name = super::bytes::trim_blanks(&member[..name_end]);
+            let name = trim_blanks(&member[..name_end]);
             if !is_token(name) {
                 return Err(HeadError::InvalidTransferEncoding);
             }

@@ -115,3 +115,6 @@ fn quality(parameter: &[u8]) -> Option<u16> {
     }
     Some(thousandths.min(1000))
 }
+
+#[cfg(test)]
+mod tests;

@@ -314,3 +314,6 @@ impl Version {
         if bytes.len() < 8 { Ok(None) } else { Err(HeadError::UnsupportedVersion) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The head of a response (RFC 9112 section 4).
 
 use super::{
-    bytes::is_forbidden_in_value,
+    bytes::value_run_end,
     error::HeadError,
     field::{Field, FieldName},
     head::{
@@ -111,16 +111,11 @@ impl ResponseHead {
             }
             self.resume = Resume { phase: Phase::Reason, start: 12, scanned: 12 };
         }
-        let unseen = bytes.get(self.resume.scanned..).unwrap_or_default();
-        let end = unseen.iter().position(|&byte| is_forbidden_in_value(byte));
-        let Some(end) = end.map(|offset| self.resume.scanned + offset) else {
-            self.resume.scanned = bytes.len();
-            return Ok(false);
-        };
+        let end = value_run_end(bytes, self.resume.scanned);
         self.resume.scanned = end;
         match &bytes[end..] {
             [b'\r', b'\n', ..] => {}
-            [b'\r'] => return Ok(false),
+            [] | [b'\r'] => return Ok(false),
             [b'\r', ..] => return Err(HeadError::BareCarriageReturn),
             [b'\n', ..] => return Err(HeadError::BareLineFeed),
             _ => return Err(HeadError::InvalidStatusLine),
@@ -171,3 +166,6 @@ impl ResponseHead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
