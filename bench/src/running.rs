@@ -1,0 +1,186 @@
+//! A proxy and the backends, started for a run and ended after it.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::load::{Order, Outcome};
+use crate::pinned::{self, Guard, LOAD_CORE, PROXY_CORE};
+use crate::process;
+use crate::service::Service;
+use crate::subject::Subject;
+use crate::template;
+use crate::workload::Door;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The backends, alive until this is dropped.
+pub(crate) struct Backends {
+    _guard: Guard,
+    /// The placeholders of the ports, filled.
+    names: Vec<(String, String)>,
+}
+
+impl Backends {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let own = std::env::current_exe()?;
+        let mut command = pinned::command(LOAD_CORE, &own)?;
+        let child = command.arg("backend").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut guard = Guard::new(child);
+        let mut line = String::new();
+        let output = guard.child().stdout.take().context("the backends have an output")?;
+        BufReader::new(output).read_line(&mut line)?;
+        let ports: Vec<Vec<u16>> = serde_json::from_str(&line).context("the backends did not start")?;
+        let mut names = Vec::new();
+        for (service, ports) in Service::ALL.into_iter().zip(ports) {
+            for (letter, port) in ["A", "B"].into_iter().zip(ports) {
+                names.push((format!("{}_{letter}", service.placeholder()), port.to_string()));
+            }
+        }
+        Ok(Self { _guard: guard, names })
+    }
+}
+
+/// A proxy that listens; it ends when this is dropped.
+pub(crate) struct Proxy {
+    guard: Guard,
+    ports: [u16; 3],
+    access_log: PathBuf,
+}
+
+impl Proxy {
+    /// Starts `subject` in the empty folder `directory` and waits until all its ports listen.
+    pub(crate) fn start(
+        subject: &Subject,
+        log: bool,
+        backends: &Backends,
+        directory: &Path,
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let ports = free_ports()?;
+        let access_log = directory.join("access.log");
+        let (file, template) = subject.kind.template();
+        let mut names = backends.names.clone();
+        for (name, port) in ["HTTP", "TCP_ECHO", "TCP_BULK"].into_iter().zip(ports) {
+            names.push((name.to_owned(), port.to_string()));
+        }
+        names.push(("DIRECTORY".to_owned(), directory.display().to_string()));
+        names.push(("ACCESS_LOG".to_owned(), access_log.display().to_string()));
+        names.push(("LOAD_STREAM_MODULE".to_owned(), subject.load_stream_module()));
+        let config = directory.join(file);
+        fs::write(&config, template::fill(template, log, &names)?)?;
+
+        let messages = directory.join("messages.txt");
+        let stdout = if log && subject.kind.logs_to_stdout() { &access_log } else { &messages };
+        let open = |path: &Path| File::options().create(true).append(true).open(path);
+        let mut command = pinned::command(PROXY_CORE, &subject.program)?;
+        command.args(subject.arguments(&config)).stdin(Stdio::null());
+        command.stdout(open(stdout)?).stderr(open(&messages)?);
+        let mut proxy = Self { guard: Guard::new(command.spawn()?), ports, access_log };
+        proxy.wait_until_listening().with_context(|| {
+            let said = fs::read_to_string(&messages).unwrap_or_default();
+            format!("{} did not start; it said:\n{said}", subject.kind.name())
+        })?;
+        Ok(proxy)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.guard.pid()
+    }
+
+    pub(crate) fn port(&self, door: Door) -> u16 {
+        match door {
+            Door::Http => self.ports[0],
+            Door::TcpEcho => self.ports[1],
+            Door::TcpBulk => self.ports[2],
+        }
+    }
+
+    /// Ends the proxy and counts the lines of its access log.
+    pub(crate) fn stop(self) -> anyhow::Result<u64> {
+        drop(self.guard);
+        let Ok(file) = File::open(&self.access_log) else { return Ok(0) };
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let mut lines = 0;
+        loop {
+            let bytes = reader.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(lines);
+            }
+            lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+            let length = bytes.len();
+            reader.consume(length);
+        }
+    }
+
+    fn wait_until_listening(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for port in self.ports {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            while TcpStream::connect(address).is_err() {
+                if let Some(status) = self.guard.child().try_wait()? {
+                    bail!("it ended: {status}");
+                }
+                if Instant::now() > deadline {
+                    bail!("port {port} does not listen");
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        process::usage(self.pid()).map(drop)
+    }
+}
+
+/// Runs the load in a process of its own, on the load's core.
+pub(crate) fn load(order: &Order) -> anyhow::Result<Outcome> {
+    let own = std::env::current_exe()?;
+    let mut command: Command = pinned::command(LOAD_CORE, &own)?;
+    command.arg("load").arg(serde_json::to_string(order)?).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut guard = Guard::new(command.spawn()?);
+    let mut line = String::new();
+    let output = guard.child().stdout.take().context("the load has an output")?;
+    BufReader::new(output).read_line(&mut line)?;
+    let status = guard.child().wait()?;
+    if !status.success() {
+        bail!("the load failed: {status}");
+    }
+    serde_json::from_str(&line).context("the load's result")
+}
+
+/// Three ports that nothing listens on: the kernel chose them, and gives them to nobody else while they are held.
+fn free_ports() -> anyhow::Result<[u16; 3]> {
+    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0"));
+    let mut ports = [0; 3];
+    for (port, listener) in ports.iter_mut().zip(held) {
+        *port = listener?.local_addr()?.port();
+    }
+    let taken = listening_ports()?;
+    match ports.iter().find(|port| taken.contains(port)) {
+        Some(port) => bail!("something listens on port {port} already"),
+        None => Ok(ports),
+    }
+}
+
+/// The ports that any process listens on, on any address (a stale one with SO_REUSEPORT would take a share in silence).
+fn listening_ports() -> anyhow::Result<HashSet<u16>> {
+    let mut ports = HashSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            let local = fields.next().and_then(|address| address.rsplit_once(':'));
+            let listens = fields.nth(1) == Some("0A");
+            if let (Some((_, port)), true) = (local, listens) {
+                ports.insert(u16::from_str_radix(port, 16).context(table)?);
+            }
+        }
+    }
+    Ok(ports)
+}
