@@ -19,6 +19,7 @@ pub struct Backend {
     address: String,
     listener: Arc<Socket>,
     connections: Arc<Mutex<Vec<Arc<Mutex<Record>>>>>,
+    finished: Arc<Mutex<Vec<usize>>>,
     faults: Arc<Mutex<Vec<String>>>,
 }
 
@@ -36,11 +37,13 @@ impl Backend {
             address,
             listener: Arc::clone(&listener),
             connections: Arc::default(),
+            finished: Arc::default(),
             faults: Arc::default(),
         };
         let connections = Arc::clone(&backend.connections);
         let faults = Arc::clone(&backend.faults);
         let script = Arc::new(script);
+        let finished = Arc::clone(&backend.finished);
         thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
                 let record = Arc::<Mutex<Record>>::default();
@@ -50,7 +53,11 @@ impl Backend {
                     connections.len() - 1
                 };
                 let (script, faults) = (Arc::clone(&script), Arc::clone(&faults));
-                thread::spawn(move || play(&*script, Connection::over(socket, record), number, &faults));
+                let finished = Arc::clone(&finished);
+                thread::spawn(move || {
+                    play(&*script, Connection::over(socket, record), number, &faults);
+                    finished.lock().expect("no poison").push(number);
+                });
             }
         });
         backend
@@ -127,6 +134,12 @@ impl Backend {
     pub fn received(&self) -> Vec<u8> {
         let connections = self.connections.lock().expect("no poison");
         connections.iter().flat_map(|record| record.lock().expect("no poison").bytes.clone()).collect()
+    }
+
+    /// Waits until the script of connection `number` came to its end.
+    #[track_caller]
+    pub fn wait_for_script(&self, number: usize) {
+        until("the backend's script ends", || self.finished.lock().expect("no poison").contains(&number));
     }
 
     /// Waits until connection `number` was ended by the other side.
@@ -263,6 +276,9 @@ fn listen(address: &str, backlog: i32) -> (String, Socket) {
         }
     };
     let socket = Socket::new(domain, Type::STREAM, None).expect("a socket");
+    if domain != Domain::UNIX {
+        socket.set_reuse_address(true).expect("an address can be used again");
+    }
     socket.bind(&target).expect("the address is free");
     socket.listen(backlog).expect("the socket listens");
     let bound = socket.local_addr().ok().and_then(|address| address.as_socket());

@@ -13,6 +13,9 @@ use crate::message::{Framing, Message, field};
 /// How long a connection may be silent between two requests: tests end connections long before.
 const IDLE: Duration = Duration::from_secs(900);
 
+/// How long a peer may refuse to take bytes: longer than [`DEADLINE`], so that the waiting test fails first.
+const WRITING: Duration = Duration::from_secs(60);
+
 /// How the other side ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -61,7 +64,7 @@ impl Connection {
     pub fn over(socket: Socket, record: Arc<Mutex<Record>>) -> Connection {
         let _ = socket.set_tcp_nodelay(true);
         socket.set_nonblocking(false).expect("a socket can block");
-        socket.set_write_timeout(Some(DEADLINE)).expect("a deadline can be set");
+        socket.set_write_timeout(Some(WRITING)).expect("a deadline can be set");
         Connection { socket, unread: Vec::new(), record }
     }
 
@@ -226,7 +229,7 @@ impl Connection {
                 Err(_) => break,
             }
         }
-        self.socket.set_write_timeout(Some(DEADLINE)).expect("a deadline can be set");
+        self.socket.set_write_timeout(Some(WRITING)).expect("a deadline can be set");
         sent
     }
 
