@@ -1,1 +1,24 @@
 //! The hallway: the life of a connection, of a request, of a TCP flow.
+//!
+//! Read [`Server`] first (sockets become workers), then `worker` (what a worker owns), `connection` (an HTTP connection from its first
+//! byte to its last), `exchange` (one request and its answer), `forward` (the attempts to have it answered) and `tcp` (a flow
+//! of layer 4). Each of them holds one function that shows its life in order.
+
+mod answer;
+mod client;
+mod connection;
+mod exchange;
+mod fault;
+mod flow;
+mod forward;
+mod outgoing;
+mod request;
+mod server;
+mod tcp;
+mod tunnel;
+mod worker;
+
+pub use fault::{Fault, Meaning, Side};
+pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
+pub use server::{Bound, Running, Server, StartError};
+pub use tcp::TcpFacts;

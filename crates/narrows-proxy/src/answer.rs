@@ -1,0 +1,220 @@
+//! Answers that the proxy gives itself: errors, fixed responses, redirects.
+
+use crate::Fault;
+use crate::outgoing::{write_field, write_number};
+use crate::request::{Request, Response};
+use narrows_plan::{ErrorPages, FixedResponse, Redirect};
+use narrows_wire::http1::{BodyKind, FieldName, Method, Version, prefers};
+use std::io::Write;
+
+/// An answer before it is written.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    content_type: String,
+    body: Vec<u8>,
+    location: Option<Vec<u8>>,
+    fault: Option<Fault>,
+}
+
+impl Answer {
+    /// The answer to a fault: the configured page, or a short body in the form that the client prefers.
+    /// `request` is absent when the head could not be read.
+    pub(crate) fn to_fault(fault: Fault, request: Option<&Request<'_>>, pages: &ErrorPages) -> Self {
+        let meaning = fault.meaning();
+        let status = meaning.status;
+        let page = pages.find(status).and_then(|page| {
+            let body = match (request, page.body.as_literal()) {
+                (_, Some(text)) => text.to_owned(),
+                (Some(request), None) => {
+                    let mut body = String::new();
+                    let response = Response { status, bytes: &[], head: None };
+                    page.body.render(&request.facts(Some(response)), &mut body);
+                    body
+                }
+                (None, None) => return None,
+            };
+            Some((page.content_type.to_string(), body))
+        });
+        let (content_type, body) = match page {
+            Some(page) => page,
+            None => {
+                let accept = request.map_or(&[][..], |request| request.value(FieldName::Accept));
+                short_body(prefers(accept), status, meaning.sentence, meaning.code)
+            }
+        };
+        Answer { status, content_type, body: body.into_bytes(), location: None, fault: Some(fault) }
+    }
+
+    /// A fixed response.
+    pub(crate) fn fixed(fixed: &FixedResponse, request: &Request<'_>) -> Self {
+        let mut body = String::new();
+        let response = Response { status: fixed.status, bytes: &[], head: None };
+        fixed.body.render(&request.facts(Some(response)), &mut body);
+        Answer {
+            status: fixed.status,
+            content_type: fixed.content_type.to_string(),
+            body: body.into_bytes(),
+            location: None,
+            fault: None,
+        }
+    }
+
+    /// A redirection.
+    pub(crate) fn redirect(redirect: &Redirect, request: &Request<'_>) -> Self {
+        let mut location = String::new();
+        redirect.to.render(&request.facts(None), &mut location);
+        let accept = request.value(FieldName::Accept);
+        let (content_type, body) =
+            short_body(prefers(accept), redirect.status, "The resource is elsewhere.", "redirect");
+        Answer {
+            status: redirect.status,
+            content_type,
+            body: body.into_bytes(),
+            location: Some(encode_location(&location)),
+            fault: None,
+        }
+    }
+
+    /// The status.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The fault that it answers.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Bytes of the body as it is sent to a request of `method`.
+    pub(crate) fn body_length(&self, method: Method) -> usize {
+        if method == Method::Head || self.has_no_body() { 0 } else { self.body.len() }
+    }
+
+    fn has_no_body(&self) -> bool {
+        matches!(self.status, 204 | 304)
+    }
+
+    /// Appends the answer. `extra` are complete field lines.
+    pub(crate) fn write(
+        &self,
+        method: Method,
+        version: Version,
+        keep_alive: bool,
+        date: &str,
+        extra: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        write_field("Date", date.as_bytes(), out);
+        if !self.has_no_body() {
+            write_field("Content-Type", self.content_type.as_bytes(), out);
+            out.extend_from_slice(b"Content-Length: ");
+            write_number(self.body.len() as u64, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(location) = &self.location {
+            write_field("Location", location, out);
+        }
+        if let Some(fault) = self.fault {
+            let meaning = fault.meaning();
+            let _ = write!(
+                out,
+                "Proxy-Status: narrows; error={}; details=\"{}\"\r\n",
+                meaning.proxy_status, meaning.code
+            );
+        }
+        match (version, keep_alive) {
+            (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
+            (Version::Http11, true) => {}
+        }
+        if self.status == 405 {
+            out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
+        }
+        out.extend_from_slice(extra);
+        out.extend_from_slice(b"\r\n");
+        if self.body_length(method) > 0 {
+            out.extend_from_slice(&self.body);
+        }
+    }
+}
+
+fn short_body(kind: BodyKind, status: u16, sentence: &str, code: &str) -> (String, String) {
+    let reason = reason(status);
+    match kind {
+        BodyKind::Text => ("text/plain; charset=utf-8".into(), format!("{status} {reason}: {sentence}\n")),
+        BodyKind::Json => (
+            "application/json".into(),
+            format!(r#"{{"status":{status},"error":"{reason}","code":"{code}","message":"{sentence}"}}"#)
+                + "\n",
+        ),
+        BodyKind::Html => (
+            "text/html; charset=utf-8".into(),
+            format!(
+                "<!doctype html><title>{status} {reason}</title><h1>{status} {reason}</h1><p>{sentence}</p>\n"
+            ),
+        ),
+    }
+}
+
+/// A URI reference holds printable ASCII only (RFC 3986); the rest is percent-encoded.
+fn encode_location(location: &str) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(location.len());
+    for byte in location.bytes() {
+        match byte {
+            0x21..=0x7e if !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') => {
+                encoded.push(byte);
+            }
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// The registered reason phrase (RFC 9110 section 15).
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        418 => "I'm a Teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

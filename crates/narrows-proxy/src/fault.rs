@@ -1,0 +1,269 @@
+//! Everything that can go wrong with a request or a flow, and what each means, in one table.
+
+use narrows_upstream::ConnectFailure;
+use narrows_wire::http1::{BodyError, HeadError};
+use narrows_wire::target::TargetError;
+
+/// A failure that the proxy noticed. `Copy`, so that it can be kept, logged and answered without a thought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request head breaks HTTP.
+    RequestHead(HeadError),
+    /// The request's path cannot be normalised.
+    RequestTarget(TargetError),
+    /// The request head did not arrive in time.
+    RequestHeadTimedOut,
+    /// The request body breaks its framing.
+    RequestBody(BodyError),
+    /// The request body is larger than allowed.
+    RequestBodyTooLarge,
+    /// The request body paused for too long.
+    RequestBodyTimedOut,
+    /// The request body arrives below the lowest rate.
+    RequestBodyTooSlow,
+    /// The client went away before the answer was over.
+    ClientGone,
+    /// The client does not take the answer.
+    ClientTooSlow,
+    /// CONNECT: this is no forward proxy.
+    TunnelRefused,
+    /// No route takes the request.
+    NoRoute,
+    /// The whole exchange took too long.
+    RequestTimedOut,
+    /// No endpoint could be reached.
+    Connect(ConnectFailure),
+    /// The upstream closed before it answered.
+    ResponseMissing,
+    /// The response head breaks HTTP.
+    ResponseHead(HeadError),
+    /// The response head did not arrive in time.
+    ResponseHeadTimedOut,
+    /// The response body breaks its framing.
+    ResponseBody(BodyError),
+    /// The response body ended too early.
+    ResponseIncomplete,
+    /// The response body paused for too long.
+    ResponseTimedOut,
+    /// A tunnel or flow on which nothing moved.
+    IdleTimedOut,
+    /// The TLS client hello did not arrive in time.
+    PeekTimedOut,
+    /// The first bytes are TLS, but no client hello that a server could accept.
+    ClientHello,
+    /// The other end of a tunnel or flow was reset.
+    FlowReset,
+}
+
+/// Who is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client.
+    Downstream,
+    /// The endpoint.
+    Upstream,
+    /// The proxy or its configuration.
+    Proxy,
+}
+
+/// What a fault means; a row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    /// Who is to blame.
+    pub side: Side,
+    /// Status of the answer, if one can still be given.
+    pub status: u16,
+    /// Stable name in logs and metrics.
+    pub code: &'static str,
+    /// Error type in `Proxy-Status` (RFC 9209 section 2.3).
+    pub proxy_status: &'static str,
+    /// What happened, for people.
+    pub sentence: &'static str,
+}
+
+impl Fault {
+    /// The table.
+    pub fn meaning(self) -> Meaning {
+        use Side::{Downstream, Proxy, Upstream};
+        let (side, status, code, proxy_status, sentence) = match self {
+            Fault::RequestHead(error) => (
+                Downstream,
+                error.status(),
+                error.token(),
+                "http_request_error",
+                "The request is not valid HTTP.",
+            ),
+            Fault::RequestTarget(_) => (
+                Downstream,
+                400,
+                "invalid-path",
+                "http_request_error",
+                "The path of the request is not valid.",
+            ),
+            Fault::RequestHeadTimedOut => (
+                Downstream,
+                408,
+                "request-head-timed-out",
+                "http_request_error",
+                "The request head did not arrive in time.",
+            ),
+            Fault::RequestBody(error) => {
+                (Downstream, 400, error.token(), "http_request_error", "The request body is not valid HTTP.")
+            }
+            Fault::RequestBodyTooLarge => (
+                Downstream,
+                413,
+                "request-body-too-large",
+                "http_request_denied",
+                "The request body is larger than this server allows.",
+            ),
+            Fault::RequestBodyTimedOut => (
+                Downstream,
+                408,
+                "request-body-timed-out",
+                "http_request_error",
+                "The request body did not arrive in time.",
+            ),
+            Fault::RequestBodyTooSlow => (
+                Downstream,
+                408,
+                "request-body-too-slow",
+                "http_request_error",
+                "The request body arrives too slowly.",
+            ),
+            Fault::ClientGone => {
+                (Downstream, 499, "client-gone", "http_request_error", "The client went away.")
+            }
+            Fault::ClientTooSlow => (
+                Downstream,
+                408,
+                "client-too-slow",
+                "connection_write_timeout",
+                "The client does not take the answer.",
+            ),
+            Fault::TunnelRefused => (
+                Downstream,
+                405,
+                "tunnel-refused",
+                "http_request_denied",
+                "This server does not open tunnels.",
+            ),
+            Fault::NoRoute => {
+                (Proxy, 404, "no-route", "destination_not_found", "Nothing is configured for this request.")
+            }
+            Fault::RequestTimedOut => {
+                (Proxy, 504, "request-timed-out", "http_response_timeout", "The request took too long.")
+            }
+            Fault::Connect(ConnectFailure::Refused) => (
+                Upstream,
+                502,
+                "connect-refused",
+                "connection_refused",
+                "The server behind refused the connection.",
+            ),
+            Fault::Connect(ConnectFailure::TimedOut) => (
+                Upstream,
+                504,
+                "connect-timed-out",
+                "connection_timeout",
+                "The server behind did not accept a connection in time.",
+            ),
+            Fault::Connect(ConnectFailure::Unreachable) => (
+                Upstream,
+                502,
+                "unreachable",
+                "destination_ip_unroutable",
+                "The server behind cannot be reached.",
+            ),
+            Fault::Connect(ConnectFailure::Exhausted) => (
+                Proxy,
+                503,
+                "resources-exhausted",
+                "connection_limit_reached",
+                "This server has no connection left.",
+            ),
+            Fault::ResponseMissing => (
+                Upstream,
+                502,
+                "response-missing",
+                "connection_terminated",
+                "The server behind closed the connection before it answered.",
+            ),
+            Fault::ResponseHead(HeadError::HeadTooLarge | HeadError::TooManyFields) => (
+                Upstream,
+                502,
+                "response-head-too-large",
+                "http_response_header_section_size",
+                "The server behind sent a head that is too large.",
+            ),
+            Fault::ResponseHead(_) => (
+                Upstream,
+                502,
+                "response-head-invalid",
+                "http_protocol_error",
+                "The server behind did not answer in valid HTTP.",
+            ),
+            Fault::ResponseHeadTimedOut => (
+                Upstream,
+                504,
+                "response-head-timed-out",
+                "http_response_timeout",
+                "The server behind did not answer in time.",
+            ),
+            Fault::ResponseBody(_) => (
+                Upstream,
+                502,
+                "response-body-invalid",
+                "http_protocol_error",
+                "The server behind sent a body that is not valid HTTP.",
+            ),
+            Fault::ResponseIncomplete => (
+                Upstream,
+                502,
+                "response-incomplete",
+                "http_response_incomplete",
+                "The server behind ended its answer too early.",
+            ),
+            Fault::ResponseTimedOut => (
+                Upstream,
+                504,
+                "response-timed-out",
+                "connection_read_timeout",
+                "The server behind paused for too long in its answer.",
+            ),
+            Fault::IdleTimedOut => {
+                (Proxy, 504, "idle-timed-out", "connection_read_timeout", "Nothing moved for too long.")
+            }
+            Fault::PeekTimedOut => (
+                Downstream,
+                408,
+                "client-hello-timed-out",
+                "http_request_error",
+                "The TLS client hello did not arrive in time.",
+            ),
+            Fault::ClientHello => (
+                Downstream,
+                400,
+                "client-hello-invalid",
+                "http_request_error",
+                "The TLS client hello is not valid.",
+            ),
+            Fault::FlowReset => {
+                (Upstream, 502, "connection-reset", "connection_terminated", "A connection was reset.")
+            }
+        };
+        Meaning { side, status, code, proxy_status, sentence }
+    }
+}
+
+impl From<HeadError> for Fault {
+    fn from(error: HeadError) -> Self {
+        Fault::RequestHead(error)
+    }
+}
+
+impl From<TargetError> for Fault {
+    fn from(error: TargetError) -> Self {
+        Fault::RequestTarget(error)
+    }
+}

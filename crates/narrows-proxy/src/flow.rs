@@ -1,0 +1,244 @@
+//! One direction of bytes from a stream to another, with the framing of a body or without any.
+
+use narrows_runtime::{Buffer, Buffers, Stream};
+use narrows_wire::http1::{BodyError, BodyFraming, BodyReader, chunk_header};
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// Space before received bytes for a chunk's header, when the body is framed anew.
+const FRONT: usize = 18;
+/// Space behind received bytes for a chunk's end and the last chunk.
+pub(crate) const BACK: usize = 8;
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// One direction. It reads only when everything before is written, so a slow reader stops the writer, and it holds a
+/// buffer only while bytes wait for the writer.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    reader: BodyReader,
+    recode: Recode,
+    held: Option<Held>,
+    read_size: usize,
+    limit: Option<u64>,
+    /// Whether bytes moved since somebody last looked.
+    pub(crate) progressed: bool,
+    /// Payload bytes that were received.
+    pub(crate) payload: u64,
+    /// Bytes that came behind the end of the body.
+    pub(crate) excess: Vec<u8>,
+    ended: bool,
+    was_read: bool,
+}
+
+/// How the body's framing changes on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recode {
+    /// The bytes go as they came.
+    Nothing,
+    /// A body that the end of the connection ends is sent in chunks.
+    ToChunked,
+    /// Chunks are taken apart, for a receiver that does not know them.
+    FromChunked,
+}
+
+#[derive(Debug)]
+struct Held {
+    buffer: Buffer,
+    range: Range<usize>,
+}
+
+/// Why a flow stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FlowFault {
+    /// The sender's connection failed.
+    Read,
+    /// The sender's connection ended before the body.
+    Incomplete,
+    /// The body breaks its framing.
+    Framing(BodyError),
+    /// The body is larger than allowed.
+    TooLarge,
+    /// The receiver's connection failed.
+    Write,
+}
+
+impl Flow {
+    pub(crate) fn new(framing: BodyFraming, recode: Recode, limit: Option<u64>) -> Self {
+        let reader = BodyReader::new(framing);
+        Flow {
+            ended: reader.is_done(),
+            reader,
+            recode,
+            held: None,
+            read_size: 0,
+            limit,
+            progressed: false,
+            payload: 0,
+            excess: Vec::new(),
+            was_read: false,
+        }
+    }
+
+    /// A flow of bytes without framing.
+    pub(crate) fn raw() -> Self {
+        Flow::new(BodyFraming::UntilClose, Recode::Nothing, None)
+    }
+
+    /// Whether everything was received and written.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.held.is_none()
+    }
+
+    /// Whether the last byte of the body was received.
+    pub(crate) fn is_received(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the flow waits for its receiver rather than for its sender.
+    pub(crate) fn waits_for_receiver(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Whether the flow itself took bytes from its sender, which therefore nobody can send again.
+    pub(crate) fn was_read(&self) -> bool {
+        self.was_read
+    }
+
+    /// Counts bytes that were received before the flow began and that the caller forwards itself; how many of them belong to the body.
+    pub(crate) fn admit(&mut self, bytes: &[u8]) -> Result<usize, FlowFault> {
+        let (wire, payload) = self.reader.scan(bytes).map_err(FlowFault::Framing)?;
+        self.count(payload)?;
+        self.ended = self.reader.is_done();
+        Ok(wire)
+    }
+
+    /// Takes bytes that were received before the flow began, to be written first. There must be [`FRONT`] bytes
+    /// before the range and [`BACK`] behind it where the body is framed anew.
+    pub(crate) fn hold(&mut self, mut buffer: Buffer, range: Range<usize>) -> Result<(), FlowFault> {
+        if self.ended {
+            self.excess.extend_from_slice(&buffer[range]);
+            return Ok(());
+        }
+        if range.is_empty() {
+            return Ok(());
+        }
+        let range = match self.recode {
+            Recode::Nothing => {
+                let (wire, payload) = self.reader.scan(&buffer[range.clone()]).map_err(FlowFault::Framing)?;
+                self.count(payload)?;
+                if wire < range.len() {
+                    self.excess.extend_from_slice(&buffer[range.start + wire..range.end]);
+                }
+                range.start..range.start + wire
+            }
+            Recode::ToChunked => {
+                self.count(range.len())?;
+                add_chunk_frame(&mut buffer, range)
+            }
+            Recode::FromChunked => self.take_payload(&mut buffer, range)?,
+        };
+        self.ended = self.reader.is_done();
+        if !range.is_empty() {
+            self.held = Some(Held { buffer, range });
+        }
+        Ok(())
+    }
+
+    /// What is held, if it is no longer than `limit`: the caller sends it together with something else.
+    pub(crate) fn take_held(&mut self, limit: usize, out: &mut Vec<u8>) {
+        if let Some(held) = self.held.take_if(|held| held.range.len() <= limit) {
+            out.extend_from_slice(&held.buffer[held.range]);
+        }
+    }
+
+    /// Moves bytes until one side has to be waited for or the body is over.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        buffers: &Rc<Buffers>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> Poll<Result<(), FlowFault>> {
+        loop {
+            ready!(self.poll_write_held(context, to))?;
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = buffers.take(self.read_size);
+            let space = FRONT..buffer.len() - BACK;
+            match ready!(from.poll_read(context, &mut buffer[space.clone()])) {
+                Ok(0) => self.end_of_stream()?,
+                Ok(count) => {
+                    self.progressed = true;
+                    self.was_read = true;
+                    if count == space.len() {
+                        self.read_size = buffer.next_size();
+                    }
+                    self.hold(buffer, FRONT..FRONT + count)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Poll::Ready(Err(FlowFault::Read)),
+            }
+            if self.ended && self.recode == Recode::ToChunked {
+                let mut buffer = buffers.take(0);
+                buffer[..LAST_CHUNK.len()].copy_from_slice(LAST_CHUNK);
+                self.held = Some(Held { buffer, range: 0..LAST_CHUNK.len() });
+            }
+        }
+    }
+
+    fn poll_write_held(&mut self, context: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), FlowFault>> {
+        if let Some(held) = &mut self.held {
+            while !held.range.is_empty() {
+                match ready!(to.poll_write(context, &held.buffer[held.range.clone()])) {
+                    Ok(count) if count > 0 => {
+                        held.range.start += count;
+                        self.progressed = true;
+                    }
+                    _ => return Poll::Ready(Err(FlowFault::Write)),
+                }
+            }
+            self.held = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn end_of_stream(&mut self) -> Result<(), FlowFault> {
+        self.reader.finish_at_close().map_err(|_| FlowFault::Incomplete)?;
+        self.ended = true;
+        Ok(())
+    }
+
+    fn count(&mut self, payload: usize) -> Result<(), FlowFault> {
+        self.payload += payload as u64;
+        match self.limit {
+            Some(limit) if self.payload > limit => Err(FlowFault::TooLarge),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the payload of the chunks in `range` together.
+    fn take_payload(&mut self, buffer: &mut Buffer, range: Range<usize>) -> Result<Range<usize>, FlowFault> {
+        let (mut read, mut write) = (range.start, range.start);
+        while read < range.end && !self.reader.is_done() {
+            let step = self.reader.advance(&buffer[read..range.end]).map_err(FlowFault::Framing)?;
+            buffer.copy_within(read + step.data.start..read + step.data.end, write);
+            write += step.data.len();
+            read += step.consumed;
+        }
+        self.excess.extend_from_slice(&buffer[read..range.end]);
+        self.count(write - range.start)?;
+        Ok(range.start..write)
+    }
+}
+
+fn add_chunk_frame(buffer: &mut Buffer, range: Range<usize>) -> Range<usize> {
+    let mut header = [0; 18];
+    let length = chunk_header(range.len(), &mut header);
+    let start = range.start - length;
+    buffer[start..range.start].copy_from_slice(&header[..length]);
+    buffer[range.end..range.end + 2].copy_from_slice(b"\r\n");
+    start..range.end + 2
+}

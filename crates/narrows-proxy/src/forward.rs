@@ -1,0 +1,179 @@
+//! Having a request answered by an upstream: attempt, retry, relay.
+
+mod attempt;
+mod relay;
+
+use crate::connection::{Downstream, Next, Timing};
+use crate::exchange::{Outcome, upload_fault};
+use crate::flow::{Flow, Recode};
+use crate::outgoing::{is_upgrade, write_request_head};
+use crate::request::Request;
+use crate::worker::Worker;
+use crate::{Fault, tunnel};
+use attempt::{Answered, Attempt, Failed};
+use narrows_plan::{HttpListener, Route};
+use narrows_upstream::{Cluster, Connection, Tried};
+use narrows_wire::http1::{BodyFraming, ResponseHead};
+
+/// What stays the same over all attempts.
+pub(crate) struct Forwarding<'a, 'r> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) listener: &'a HttpListener,
+    pub(crate) route: &'a Route,
+    /// Length of the path prefix that the rule matched.
+    pub(crate) matched_prefix: Option<usize>,
+    pub(crate) request: &'r Request<'r>,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) timing: &'r Timing,
+    /// Whether the connection ends behind this exchange in any case.
+    pub(crate) last: bool,
+}
+
+/// The life of a forwarded request: attempts until one is answered, then the answer. An error means that nothing was sent to the
+/// client yet, so that it can still be answered.
+pub(crate) async fn life<'a>(
+    forwarding: &Forwarding<'a, '_>,
+    downstream: &mut Downstream,
+    response: &mut ResponseHead,
+    out: &mut Vec<u8>,
+    outcome: &mut Outcome<'a>,
+) -> Result<Next, Fault> {
+    let Forwarding { worker, route, request, cluster, .. } = *forwarding;
+    if let (BodyFraming::Length(length), Some(limit)) = (request.head.framing, route.body_limit)
+        && length > limit
+    {
+        return Err(Fault::RequestBodyTooLarge);
+    }
+    let mut upload = Flow::new(request.head.framing, Recode::Nothing, route.body_limit);
+    // The part of the body that came with the head stays in the leftover until an endpoint has answered.
+    let body_start = upload.admit(&downstream.leftover).map_err(upload_fault)?;
+    let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
+
+    let mut tried = Tried::default();
+    let mut retries = cluster.retries;
+    let mut fault = Fault::Connect(narrows_upstream::ConnectFailure::Unreachable);
+    'endpoints: while let Some(index) = cluster.pick(&tried) {
+        let endpoint = cluster.endpoint(index);
+        let _running = endpoint.begin();
+        outcome.endpoint = &endpoint.label;
+        let mut pooled = endpoint.pool.take(worker.now(), !repeatable);
+        // Twice on one endpoint only when the first time was on a connection that had died in the pool.
+        loop {
+            outcome.attempts += 1;
+            let reused = pooled.is_some();
+            let mut connection = match pooled.take() {
+                Some(connection) => connection,
+                None => match endpoint.connect(&downstream.watch, route.timeouts.connect).await {
+                    Ok(connection) => connection,
+                    Err(failure) => {
+                        fault = Fault::Connect(failure);
+                        if retries == 0 {
+                            return Err(fault);
+                        }
+                        retries -= 1;
+                        tried.add(index);
+                        continue 'endpoints;
+                    }
+                },
+            };
+            connection.requests += 1;
+            out.clear();
+            let prefix = forwarding.matched_prefix.map(|length| &request.path[..length]);
+            write_request_head(request, forwarding.listener, route, prefix, &endpoint.label, out);
+            out.extend_from_slice(&downstream.leftover[..body_start]);
+            let attempt = Attempt { forwarding, downstream, upload: &mut upload, connection, out };
+            match attempt.run(response).await {
+                Ok(answered) => {
+                    downstream.leftover.drain(..body_start);
+                    return Ok(finish(
+                        forwarding, downstream, response, out, upload, index, answered, outcome,
+                    )
+                    .await);
+                }
+                Err(Failed { fault: failed, unanswered, unsent }) => {
+                    fault = failed;
+                    let safe = unanswered && !upload.was_read() && (repeatable || unsent);
+                    if !safe {
+                        return Err(fault);
+                    }
+                    if reused {
+                        continue;
+                    }
+                    if retries == 0 {
+                        return Err(fault);
+                    }
+                    retries -= 1;
+                    tried.add(index);
+                    continue 'endpoints;
+                }
+            }
+        }
+    }
+    Err(fault)
+}
+
+/// The answer is there: relay it, then decide which connections live on.
+#[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]
+async fn finish(
+    forwarding: &Forwarding<'_, '_>,
+    downstream: &mut Downstream,
+    response: &mut ResponseHead,
+    out: &mut Vec<u8>,
+    mut upload: Flow,
+    endpoint: usize,
+    answered: Answered,
+    outcome: &mut Outcome<'_>,
+) -> Next {
+    let Forwarding { worker, cluster, .. } = *forwarding;
+    let Answered { mut connection, buffer, end } = answered;
+    outcome.status = response.status;
+    if response.upgrade {
+        return switch_protocols(forwarding, downstream, response, out, connection, &buffer[..end], outcome)
+            .await;
+    }
+    let relayed =
+        relay::life(forwarding, downstream, &mut connection, response, out, &mut upload, buffer, end).await;
+    outcome.received = upload.payload;
+    outcome.sent = relayed.sent;
+    outcome.fault = relayed.fault;
+    if relayed.fault.is_some() {
+        if relayed.ends_at_close {
+            downstream.stream.reset_on_close();
+        }
+        return Next::Close;
+    }
+    downstream.leftover.append(&mut upload.excess);
+    if relayed.reusable && upload.is_over() {
+        cluster.release(endpoint, connection, worker.now());
+    }
+    match relayed.keep_alive && upload.is_over() {
+        true => Next::KeepAlive,
+        false if upload.is_over() => Next::Close,
+        false => Next::Linger,
+    }
+}
+
+/// 101: from here on the connection is a tunnel (RFC 9110 section 7.8).
+async fn switch_protocols(
+    forwarding: &Forwarding<'_, '_>,
+    downstream: &mut Downstream,
+    response: &ResponseHead,
+    out: &mut Vec<u8>,
+    mut connection: Connection,
+    received: &[u8],
+    outcome: &mut Outcome<'_>,
+) -> Next {
+    let worker = forwarding.worker;
+    out.clear();
+    relay::write_head(forwarding, received, response, Recode::Nothing, true, out);
+    let from_upstream = &received[response.length..];
+    out.extend_from_slice(from_upstream);
+    let from_client = std::mem::take(&mut downstream.leftover);
+    let ends = tunnel::Ends { client: &mut downstream.stream, server: &mut connection.stream };
+    let idle = forwarding.route.timeouts.tunnel_idle;
+    let moved = tunnel::life(worker, &downstream.watch, idle, ends, &from_client, out).await;
+    outcome.received = moved.received;
+    outcome.sent = moved.sent;
+    outcome.fault = moved.fault;
+    Next::Close
+}

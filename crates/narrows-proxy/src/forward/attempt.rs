@@ -1,0 +1,245 @@
+//! One attempt: send the request, wait for the head of the answer.
+
+use super::{Forwarding, relay};
+use crate::Fault;
+use crate::connection::{Downstream, head_limits};
+use crate::exchange::upload_fault;
+use crate::flow::{BACK, Flow, FlowFault, Recode};
+use narrows_plan::defaults::BODY_RATE_GRACE;
+use narrows_runtime::{Buffer, Tick};
+use narrows_upstream::Connection;
+use narrows_wire::http1::{HeadError, Progress, ResponseHead, Version, parse_response};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+/// One attempt. `out` is the head with what is already there of the body.
+pub(super) struct Attempt<'a, 'b> {
+    pub(super) forwarding: &'a Forwarding<'b, 'b>,
+    pub(super) downstream: &'a mut Downstream,
+    pub(super) upload: &'a mut Flow,
+    pub(super) connection: Connection,
+    pub(super) out: &'a [u8],
+}
+
+/// An answer whose head is complete. `buffer[..end]` begins with it.
+pub(super) struct Answered {
+    pub(super) connection: Connection,
+    pub(super) buffer: Buffer,
+    pub(super) end: usize,
+}
+
+/// An attempt that came to nothing.
+pub(super) struct Failed {
+    pub(super) fault: Fault,
+    /// Not one byte of an answer was seen, and the endpoint closed.
+    pub(super) unanswered: bool,
+    /// Not one byte of the request was taken.
+    pub(super) unsent: bool,
+}
+
+/// What the attempt waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Client,
+    Upstream,
+}
+
+/// How far the attempt is.
+struct Progressing {
+    sent: usize,
+    upload_over: bool,
+    send_failed: bool,
+    buffer: Option<Buffer>,
+    filled: usize,
+    interim: Vec<u8>,
+    wait: Option<Wait>,
+    began: Tick,
+}
+
+impl Attempt<'_, '_> {
+    pub(super) async fn run(mut self, response: &mut ResponseHead) -> Result<Answered, Failed> {
+        response.clear();
+        let mut state = Progressing {
+            sent: 0,
+            upload_over: self.upload.is_received(),
+            send_failed: false,
+            buffer: None,
+            filled: 0,
+            interim: Vec::new(),
+            wait: None,
+            began: self.forwarding.worker.now(),
+        };
+        let result = poll_fn(|context| self.poll(context, &mut state, response)).await;
+        match (result, state.buffer) {
+            (Ok(()), Some(buffer)) => Ok(Answered { connection: self.connection, buffer, end: state.filled }),
+            (Ok(()), None) => Err(Failed { fault: Fault::ResponseMissing, unanswered: false, unsent: false }),
+            (Err(fault), _) => Err(Failed {
+                fault,
+                unanswered: fault == Fault::ResponseMissing && state.filled == 0,
+                unsent: state.sent == 0,
+            }),
+        }
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        state: &mut Progressing,
+        response: &mut ResponseHead,
+    ) -> Poll<Result<(), Fault>> {
+        let Forwarding { route, timing, .. } = *self.forwarding;
+        self.poll_send(context, state);
+        if let Poll::Ready(Err(fault)) = self.poll_upload(context, state) {
+            return Poll::Ready(Err(fault));
+        }
+        self.poll_interim(context, state)?;
+        if let Poll::Ready(result) = self.poll_head(context, state, response) {
+            return Poll::Ready(result);
+        }
+        let uploading = state.sent == self.out.len() && !state.upload_over && !state.send_failed;
+        let wait = if uploading && !self.upload.waits_for_receiver() { Wait::Client } else { Wait::Upstream };
+        if state.wait != Some(wait) || std::mem::take(&mut self.upload.progressed) {
+            let timeout = match wait {
+                Wait::Client => route.timeouts.body_idle,
+                Wait::Upstream => route.timeouts.response_head,
+            };
+            timing.arm(&self.downstream.watch, timeout);
+            state.wait = Some(wait);
+            if self.is_too_slow(state.began) {
+                return Poll::Ready(Err(Fault::RequestBodyTooSlow));
+            }
+        }
+        self.downstream.watch.poll_expired(context).map(|()| {
+            Err(match wait {
+                _ if timing.is_over(&self.downstream.watch) => Fault::RequestTimedOut,
+                Wait::Client => Fault::RequestBodyTimedOut,
+                Wait::Upstream => Fault::ResponseHeadTimedOut,
+            })
+        })
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, state: &mut Progressing) {
+        while state.sent < self.out.len() && !state.send_failed {
+            match self.connection.stream.poll_write(context, &self.out[state.sent..]) {
+                Poll::Ready(Ok(count)) if count > 0 => state.sent += count,
+                // The endpoint may have answered before it stopped reading: look for that answer.
+                Poll::Ready(_) => state.send_failed = true,
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn poll_upload(&mut self, context: &mut Context<'_>, state: &mut Progressing) -> Poll<Result<(), Fault>> {
+        if state.upload_over || state.send_failed || state.sent < self.out.len() {
+            return Poll::Pending;
+        }
+        let buffers = &self.forwarding.worker.buffers;
+        match self.upload.poll(context, buffers, &mut self.downstream.stream, &mut self.connection.stream) {
+            Poll::Ready(Ok(())) => {
+                state.upload_over = true;
+                state.wait = None;
+                Poll::Pending
+            }
+            Poll::Ready(Err(FlowFault::Write)) => {
+                state.send_failed = true;
+                Poll::Pending
+            }
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(upload_fault(fault))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Reads until the final head is complete; informational ones go to the client at once.
+    fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        state: &mut Progressing,
+        response: &mut ResponseHead,
+    ) -> Poll<Result<(), Fault>> {
+        let Forwarding { worker, listener, request, .. } = *self.forwarding;
+        loop {
+            let mut buffer = match state.buffer.take() {
+                Some(buffer) if state.filled + BACK < buffer.len() => buffer,
+                Some(full) => {
+                    let mut larger = worker.buffers.take(full.next_size());
+                    if larger.len() == full.len() {
+                        return Poll::Ready(Err(Fault::ResponseHead(HeadError::HeadTooLarge)));
+                    }
+                    larger[..state.filled].copy_from_slice(&full[..state.filled]);
+                    larger
+                }
+                None => worker.buffers.take(0),
+            };
+            let space = state.filled..buffer.len() - BACK;
+            let polled = self.connection.stream.poll_read(context, &mut buffer[space]);
+            let count = match polled {
+                Poll::Ready(Ok(count)) if count > 0 => count,
+                Poll::Ready(_) => return Poll::Ready(Err(Fault::ResponseMissing)),
+                Poll::Pending => {
+                    // An endpoint that is still thinking holds no buffer.
+                    if state.filled > 0 {
+                        state.buffer = Some(buffer);
+                    }
+                    return Poll::Pending;
+                }
+            };
+            state.filled += count;
+            loop {
+                match parse_response(
+                    &buffer[..state.filled],
+                    request.head.method,
+                    &head_limits(listener),
+                    response,
+                ) {
+                    Ok(Progress::Partial) => break,
+                    Err(error) => return Poll::Ready(Err(Fault::ResponseHead(error))),
+                    Ok(Progress::Complete) if response.status >= 200 || response.upgrade => {
+                        if response.upgrade && !crate::outgoing::is_upgrade(request) {
+                            return Poll::Ready(Err(Fault::ResponseHead(HeadError::InvalidStatusLine)));
+                        }
+                        state.buffer = Some(buffer);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(Progress::Complete) => {
+                        self.take_interim(&buffer, state, response);
+                        buffer.copy_within(response.length..state.filled, 0);
+                        state.filled -= response.length;
+                        response.clear();
+                        self.poll_interim(context, state)?;
+                        state.wait = None;
+                    }
+                }
+            }
+            state.buffer = Some(buffer);
+        }
+    }
+
+    fn take_interim(&mut self, bytes: &[u8], state: &mut Progressing, response: &ResponseHead) {
+        /// More interim answers than this to a client that takes none are dropped: they are hints (RFC 9110 section 15.2).
+        const WAITING_BYTES: usize = 64 << 10;
+        let knows = self.forwarding.request.head.version == Version::Http11;
+        if knows && state.interim.len() < WAITING_BYTES {
+            relay::write_head(self.forwarding, bytes, response, Recode::Nothing, true, &mut state.interim);
+        }
+    }
+
+    fn poll_interim(&mut self, context: &mut Context<'_>, state: &mut Progressing) -> Result<(), Fault> {
+        while !state.interim.is_empty() {
+            match self.downstream.stream.poll_write(context, &state.interim) {
+                Poll::Ready(Ok(count)) if count > 0 => drop(state.interim.drain(..count)),
+                Poll::Ready(_) => return Err(Fault::ClientGone),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_too_slow(&self, began: Tick) -> bool {
+        let Some(rate) = self.forwarding.listener.limits.minimum_body_rate else { return false };
+        let elapsed = self.forwarding.worker.now().since(began);
+        !self.upload.is_received()
+            && !self.upload.waits_for_receiver()
+            && elapsed > BODY_RATE_GRACE
+            && self.upload.payload < rate.saturating_mul(elapsed.as_secs())
+    }
+}

@@ -1,0 +1,182 @@
+//! The answer on its way to the client.
+
+use super::Forwarding;
+use crate::Fault;
+use crate::connection::Downstream;
+use crate::exchange::upload_fault;
+use crate::flow::{Flow, FlowFault, Recode};
+use crate::outgoing::{ResponseHeadOptions, write_response_head};
+use narrows_runtime::Buffer;
+use narrows_upstream::Connection;
+use narrows_wire::http1::{BodyFraming, ResponseHead, Version};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+/// A body up to this size leaves together with its head in one system call; the copy is cheaper than a second one.
+const TOGETHER_BYTES: usize = 8 << 10;
+
+/// How a relay ended.
+pub(super) struct Relayed {
+    /// Payload bytes that the client got.
+    pub(super) sent: u64,
+    /// Why it ended before its end.
+    pub(super) fault: Option<Fault>,
+    /// Whether the endpoint's connection may carry another request.
+    pub(super) reusable: bool,
+    /// Whether the client's connection may.
+    pub(super) keep_alive: bool,
+    /// Whether only the end of the connection tells the client where the body ends.
+    pub(super) ends_at_close: bool,
+}
+
+/// What the relay waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Client,
+    Upstream,
+}
+
+/// Sends head and body to the client while the rest of the request may still be on its way. `buffer[..end]` begins
+/// with the head.
+#[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]
+pub(super) async fn life(
+    forwarding: &Forwarding<'_, '_>,
+    downstream: &mut Downstream,
+    connection: &mut Connection,
+    response: &ResponseHead,
+    out: &mut Vec<u8>,
+    upload: &mut Flow,
+    buffer: Buffer,
+    end: usize,
+) -> Relayed {
+    let Forwarding { worker, request, last, .. } = *forwarding;
+    let recode = recode(request.head.version, response.framing);
+    let ends_at_close = match recode {
+        Recode::ToChunked => false,
+        Recode::FromChunked => true,
+        Recode::Nothing => response.framing == BodyFraming::UntilClose,
+    };
+    let keep_alive =
+        request.head.keep_alive && upload.is_over() && !ends_at_close && !last && !worker.is_draining();
+
+    out.clear();
+    write_head(forwarding, &buffer[..end], response, recode, keep_alive, out);
+    let mut download = Flow::new(response.framing, recode, None);
+    let mut relayed = Relayed { sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
+    if let Err(fault) = download.hold(buffer, response.length..end) {
+        relayed.fault = Some(download_fault(fault));
+        return relayed;
+    }
+    download.take_held(TOGETHER_BYTES, out);
+    let mut relay =
+        Relay { forwarding, downstream, connection, out, written: 0, upload, download, wait: None };
+    let result = poll_fn(|context| relay.poll(context)).await;
+    relayed.fault = result.err();
+    relayed.sent = relay.download.payload;
+    relayed.reusable = response.keep_alive
+        && response.framing != BodyFraming::UntilClose
+        && relay.download.excess.is_empty();
+    relayed
+}
+
+/// Appends the head of a response as it goes to the client.
+pub(super) fn write_head(
+    forwarding: &Forwarding<'_, '_>,
+    bytes: &[u8],
+    response: &ResponseHead,
+    recode: Recode,
+    keep_alive: bool,
+    out: &mut Vec<u8>,
+) {
+    let date = forwarding.worker.date();
+    let edits = &forwarding.route.response_edits;
+    let options = ResponseHeadOptions { recode, keep_alive, date: &date, edits };
+    write_response_head(forwarding.request, bytes, response, forwarding.listener, &options, out);
+}
+
+fn recode(client: Version, framing: BodyFraming) -> Recode {
+    match (client, framing) {
+        (Version::Http11, BodyFraming::UntilClose) => Recode::ToChunked,
+        (Version::Http10, BodyFraming::Chunked) => Recode::FromChunked,
+        _ => Recode::Nothing,
+    }
+}
+
+struct Relay<'a, 'b> {
+    forwarding: &'a Forwarding<'b, 'b>,
+    downstream: &'a mut Downstream,
+    connection: &'a mut Connection,
+    out: &'a [u8],
+    written: usize,
+    upload: &'a mut Flow,
+    download: Flow,
+    wait: Option<Wait>,
+}
+
+impl Relay<'_, '_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if let Poll::Ready(result) = self.poll_download(context) {
+            return Poll::Ready(result);
+        }
+        self.poll_upload(context)?;
+        self.poll_deadline(context)
+    }
+
+    fn poll_download(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while self.written < self.out.len() {
+            match self.downstream.stream.poll_write(context, &self.out[self.written..]) {
+                Poll::Ready(Ok(count)) if count > 0 => self.written += count,
+                Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let buffers = &self.forwarding.worker.buffers;
+        let (from, to) = (&mut self.connection.stream, &mut self.downstream.stream);
+        self.download.poll(context, buffers, from, to).map_err(download_fault)
+    }
+
+    /// What is left of the request goes on; an endpoint that has answered need not take it.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
+        if self.upload.is_over() {
+            return Ok(());
+        }
+        let buffers = &self.forwarding.worker.buffers;
+        let (from, to) = (&mut self.downstream.stream, &mut self.connection.stream);
+        match self.upload.poll(context, buffers, from, to) {
+            Poll::Ready(Err(FlowFault::Write)) | Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+            Poll::Ready(Err(fault)) => Err(upload_fault(fault)),
+        }
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let timeouts = &self.forwarding.route.timeouts;
+        let for_client = self.written < self.out.len() || self.download.waits_for_receiver();
+        let wait = if for_client { Wait::Client } else { Wait::Upstream };
+        let progressed =
+            std::mem::take(&mut self.download.progressed) | std::mem::take(&mut self.upload.progressed);
+        let watch = &self.downstream.watch;
+        if progressed || self.wait != Some(wait) {
+            let timeout = match wait {
+                Wait::Client => timeouts.write_idle,
+                Wait::Upstream => timeouts.response_idle,
+            };
+            self.forwarding.timing.arm(watch, timeout);
+            self.wait = Some(wait);
+        }
+        watch.poll_expired(context).map(|()| {
+            Err(match wait {
+                _ if self.forwarding.timing.is_over(watch) => Fault::RequestTimedOut,
+                Wait::Client => Fault::ClientTooSlow,
+                Wait::Upstream => Fault::ResponseTimedOut,
+            })
+        })
+    }
+}
+
+fn download_fault(fault: FlowFault) -> Fault {
+    match fault {
+        FlowFault::Read | FlowFault::Incomplete | FlowFault::TooLarge => Fault::ResponseIncomplete,
+        FlowFault::Framing(error) => Fault::ResponseBody(error),
+        FlowFault::Write => Fault::ClientGone,
+    }
+}

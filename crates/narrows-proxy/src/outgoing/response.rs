@@ -1,0 +1,90 @@
+//! The head of a response on its way downstream.
+
+use super::{copy_fields, is_edited_away, write_edits, write_field, write_number};
+use crate::flow::Recode;
+use crate::request::{Request, Response};
+use narrows_plan::{HeaderEdit, HttpListener, ServerPolicy};
+use narrows_wire::http1::{FieldName, ResponseHead, Version};
+use std::io::Write;
+
+/// What the connection says about the head.
+pub(crate) struct ResponseHeadOptions<'a> {
+    /// How the body's framing changes.
+    pub(crate) recode: Recode,
+    /// Whether the connection stays open.
+    pub(crate) keep_alive: bool,
+    /// Today as HTTP writes it.
+    pub(crate) date: &'a str,
+    /// Edits of the route.
+    pub(crate) edits: &'a [HeaderEdit],
+}
+
+/// Appends the head of a response as it goes to the client.
+pub(crate) fn write_response_head(
+    request: &Request<'_>,
+    bytes: &[u8],
+    head: &ResponseHead,
+    listener: &HttpListener,
+    options: &ResponseHeadOptions<'_>,
+    out: &mut Vec<u8>,
+) {
+    let informational = head.status < 200;
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(head.status.into(), out);
+    out.push(b' ');
+    out.extend_from_slice(head.reason.of(bytes));
+    out.extend_from_slice(b"\r\n");
+
+    let edits = if informational { &[] } else { options.edits };
+    let mut has_date = informational;
+    let mut has_server = false;
+    copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
+        let kept = match field.known {
+            FieldName::Other => !field.listed,
+            FieldName::Upgrade => head.upgrade,
+            FieldName::TransferEncoding => options.recode == Recode::Nothing && !field.listed,
+            FieldName::Date => {
+                has_date = true;
+                !field.listed
+            }
+            FieldName::Server => {
+                has_server = true;
+                listener.server == ServerPolicy::Pass && !field.listed
+            }
+            FieldName::Trailer => options.recode == Recode::Nothing && !field.listed,
+            _ => !field.is_hop_by_hop(),
+        };
+        kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
+    });
+    if head.upgrade {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    } else if !informational {
+        write_connection(request.head.version, options.keep_alive, out);
+    }
+    if options.recode == Recode::ToChunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if !has_date {
+        write_field("Date", options.date.as_bytes(), out);
+    }
+    if let (ServerPolicy::Replace(server), false) = (&listener.server, informational) {
+        write_field("Server", server.as_bytes(), out);
+    }
+    if let (Some(pseudonym), false) = (&listener.via, informational) {
+        let _ = write!(out, "Via: {} {pseudonym}\r\n", head.version.as_str().trim_start_matches("HTTP/"));
+    }
+    if !edits.is_empty() {
+        let response = Response { status: head.status, bytes, head: Some(head) };
+        write_edits(edits, &request.facts(Some(response)), out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// HTTP/1.1 stays open unless told otherwise, HTTP/1.0 the other way round (RFC 9112 section 9.3).
+pub(crate) fn write_connection(version: Version, keep_alive: bool, out: &mut Vec<u8>) {
+    match (version, keep_alive) {
+        (Version::Http11, true) | (Version::Http10, false) => {}
+        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+    }
+}

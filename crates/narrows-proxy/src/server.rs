@@ -1,0 +1,246 @@
+//! From a plan to running workers.
+
+use crate::worker::{self, Place};
+use narrows_observe::LogSink;
+use narrows_plan::{AccessLog, Address, Bind, Plan};
+use narrows_runtime::{BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, phases, spawn_worker};
+use socket2::Socket;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A plan with all its sockets open; nothing is accepted yet.
+#[derive(Debug)]
+pub struct Server {
+    plan: Arc<Plan>,
+    sink: Option<LogSink>,
+    workers: Vec<Vec<(Place, Socket)>>,
+    bound: Vec<Bound>,
+    unix_paths: Vec<PathBuf>,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Name of the listener.
+    pub listener: String,
+    /// `http` or `tcp`.
+    pub protocol: &'static str,
+    /// The address, with the real port where 0 was asked for.
+    pub address: String,
+}
+
+/// Why a plan could not be started. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{place}: listener {listener}: {source}")]
+    Bind {
+        /// `file:line:column`.
+        place: String,
+        /// The listener.
+        listener: String,
+        /// The address and what the system said.
+        source: BindError,
+    },
+    /// The name of an endpoint has no address.
+    #[error("{place}: upstream {upstream}: cannot look up {name}: {source}")]
+    Resolve {
+        /// `file:line:column`.
+        place: String,
+        /// The upstream.
+        upstream: String,
+        /// The name and port.
+        name: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("cannot open the access log {path}: {source}")]
+    AccessLog {
+        /// The destination.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no thread.
+    #[error(transparent)]
+    Worker(#[from] SpawnError),
+}
+
+impl Server {
+    /// Looks up the endpoints' names, opens the access log and binds every address for `workers` workers.
+    ///
+    /// # Errors
+    /// The first thing that cannot be had; everything else is let go of.
+    pub fn bind(mut plan: Plan, workers: usize) -> Result<Server, StartError> {
+        resolve(&mut plan)?;
+        let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
+            path: match &plan.settings.access_log {
+                AccessLog::File(path) => path.display().to_string(),
+                other => format!("{other:?}").to_lowercase(),
+            },
+            source,
+        })?;
+        let count = workers.max(1);
+        let mut server = Server {
+            sink,
+            workers: (0..count).map(|_| Vec::new()).collect(),
+            bound: Vec::new(),
+            unix_paths: Vec::new(),
+            plan: Arc::new(plan),
+        };
+        let plan = Arc::clone(&server.plan);
+        for (index, listener) in plan.listeners.iter().enumerate() {
+            for (address, origin) in &listener.binds {
+                let socket = bind(address, count).map_err(|source| StartError::Bind {
+                    place: plan.locate(*origin),
+                    listener: listener.name.to_string(),
+                    source,
+                })?;
+                server.adopt(index, socket);
+            }
+        }
+        Ok(server)
+    }
+
+    fn adopt(&mut self, listener: usize, socket: BoundSocket) {
+        let local_port = match &socket.bind {
+            Bind::Socket(address) => address.port(),
+            Bind::Unix(path) => {
+                self.unix_paths.push(path.clone());
+                0
+            }
+        };
+        self.bound.push(Bound {
+            listener: self.plan.listeners[listener].name.to_string(),
+            protocol: self.plan.listeners[listener].protocol.name(),
+            address: socket.bind.to_string(),
+        });
+        for (worker, socket) in self.workers.iter_mut().zip(socket.sockets) {
+            worker.push((Place { listener, local_port }, socket));
+        }
+    }
+
+    /// Where the listeners listen, in the order of the configuration.
+    pub fn bound(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// When the system gives no thread; workers that had started are stopped.
+    pub fn start(mut self) -> Result<Running, StartError> {
+        let (control, phase) = phases();
+        let mut running = Running {
+            control,
+            threads: Vec::new(),
+            sink: None,
+            unix_paths: std::mem::take(&mut self.unix_paths),
+        };
+        for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
+            let log = self.sink.as_ref().map(LogSink::worker_log);
+            let (plan, phase) = (Arc::clone(&self.plan), phase.clone());
+            running
+                .threads
+                .push(spawn_worker(number, move || worker::life(number, plan, sockets, log, phase))?);
+        }
+        running.sink = self.sink.take();
+        Ok(running)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        remove_sockets(&self.unix_paths);
+    }
+}
+
+/// Running workers. Dropping it stops them at once and waits for them.
+#[derive(Debug)]
+pub struct Running {
+    control: PhaseControl,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    sink: Option<LogSink>,
+    unix_paths: Vec<PathBuf>,
+}
+
+impl Running {
+    /// Begins a graceful stop: no new connection, idle ones are closed, running work is finished within the plan's
+    /// `drain`.
+    pub fn drain(&self) {
+        self.control.enter(Phase::Draining);
+    }
+
+    /// Ends everything now.
+    pub fn stop(&self) {
+        self.control.enter(Phase::Stopped);
+    }
+
+    /// Whether all workers have ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits until all workers have ended and the access log is written.
+    pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        for thread in self.threads.drain(..) {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => eprintln!("narrows: a worker failed: {error}"),
+                Err(_) => eprintln!("narrows: a worker panicked"),
+            }
+        }
+        self.sink = None;
+        remove_sockets(&std::mem::take(&mut self.unix_paths));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+        self.join();
+    }
+}
+
+fn remove_sockets(paths: &[PathBuf]) {
+    for path in paths {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Puts an address in the place of each endpoint's name: the first that the system's resolver gives.
+fn resolve(plan: &mut Plan) -> Result<(), StartError> {
+    let files = std::mem::take(&mut plan.files);
+    let names = Plan { files, ..Plan::default() };
+    for upstream in &mut plan.upstreams {
+        for endpoint in &mut upstream.endpoints {
+            if let Address::Name(host, port) = &endpoint.address {
+                let missing = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                let found = (&**host, *port)
+                    .to_socket_addrs()
+                    .and_then(|mut addresses| addresses.next().ok_or_else(missing));
+                match found {
+                    Ok(address) => endpoint.address = Address::Socket(address),
+                    Err(source) => {
+                        return Err(StartError::Resolve {
+                            place: names.locate(endpoint.origin),
+                            upstream: upstream.name.to_string(),
+                            name: endpoint.address.to_string(),
+                            source,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    plan.files = names.files;
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! What a worker owns, and its life: it accepts, ticks, drains and ends.
+
+use crate::request::RequestMemory;
+use crate::{connection, tcp};
+use narrows_observe::{AccessLog, Calendar};
+use narrows_plan::{Plan, Protocol, UpstreamId};
+use narrows_runtime::{Accepted, Buffers, Deadlines, Peer, PhaseWatch, Stream, TICK, Tick, accept};
+use narrows_upstream::Cluster;
+use narrows_wire::http1::{RequestHead, ResponseHead};
+use socket2::Socket;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// How many ticks lie between two looks through the idle upstream connections.
+const PRUNE_TICKS: u32 = 10;
+/// How many sets of exchange memory are kept.
+const KEPT_MEMORIES: usize = 256;
+
+/// Everything that the tasks of one worker share.
+pub(crate) struct Worker {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) log: Option<AccessLog>,
+    clusters: Vec<Cluster>,
+    draining: Cell<bool>,
+    open: Cell<usize>,
+    all_closed: Notify,
+    unix: Cell<u64>,
+    date: RefCell<Rc<str>>,
+    split_point: Cell<u32>,
+    #[allow(clippy::vec_box, reason = "a box moves in and out of an exchange, its content does not")]
+    memories: RefCell<Vec<Box<ExchangeMemory>>>,
+}
+
+/// Memory that an exchange needs while it runs, reused by the next one.
+#[derive(Default)]
+pub(crate) struct ExchangeMemory {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) head: RequestHead,
+    pub(crate) request: RequestMemory,
+    pub(crate) response: ResponseHead,
+    pub(crate) out: Vec<u8>,
+}
+
+/// Where a connection was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Index of the listener in the plan.
+    pub(crate) listener: usize,
+    /// Port; 0 for a Unix socket.
+    pub(crate) local_port: u16,
+}
+
+/// The life of a worker. `sockets` are its own, one for each place.
+pub(crate) async fn life(
+    number: usize,
+    plan: Arc<Plan>,
+    sockets: Vec<(Place, Socket)>,
+    log: Option<AccessLog>,
+    mut phase: PhaseWatch,
+) -> io::Result<()> {
+    let worker = Rc::new(Worker::new(number, plan, log));
+    for (place, socket) in sockets {
+        let accepting = accept(socket, phase.clone(), {
+            let worker = Rc::clone(&worker);
+            move |accepted| match accepted {
+                Accepted::Connection(stream, peer) => worker.receive(place, stream, peer),
+                Accepted::Exhausted => worker.shed(),
+            }
+        });
+        tokio::task::spawn_local(accepting);
+    }
+    let ticking = tokio::task::spawn_local(Rc::clone(&worker).tick());
+    phase.draining().await;
+    worker.drain();
+    tokio::select! {
+        () = worker.closed() => {}
+        () = phase.stopped() => {}
+        () = tokio::time::sleep(worker.plan.settings.drain) => {}
+    }
+    ticking.abort();
+    Ok(())
+}
+
+impl Worker {
+    fn new(number: usize, plan: Arc<Plan>, log: Option<AccessLog>) -> Self {
+        let clusters = plan.upstreams.iter().map(|upstream| Cluster::new(upstream, number)).collect();
+        let worker = Worker {
+            plan,
+            deadlines: Deadlines::new(),
+            buffers: Buffers::new(),
+            log,
+            clusters,
+            draining: Cell::new(false),
+            open: Cell::new(0),
+            all_closed: Notify::new(),
+            unix: Cell::new(0),
+            date: RefCell::new("".into()),
+            split_point: Cell::new(number as u32),
+            memories: RefCell::default(),
+        };
+        worker.look_at_the_clock();
+        worker
+    }
+
+    fn receive(self: &Rc<Self>, place: Place, stream: Stream, peer: Peer) {
+        let open = OpenConnection::new(self);
+        match &self.plan.listeners[place.listener].protocol {
+            Protocol::Http(_) => {
+                tokio::task::spawn_local(connection::life(Rc::clone(self), place, stream, peer, open));
+            }
+            Protocol::Tcp(_) => {
+                tokio::task::spawn_local(tcp::life(Rc::clone(self), place, stream, peer, open));
+            }
+        }
+    }
+
+    async fn tick(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = 0_u32;
+        loop {
+            interval.tick().await;
+            self.deadlines.sweep();
+            self.look_at_the_clock();
+            if let Some(log) = &self.log {
+                log.flush();
+            }
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(PRUNE_TICKS) {
+                let now = self.deadlines.now();
+                self.clusters.iter().for_each(|cluster| cluster.prune(now));
+            }
+        }
+    }
+
+    fn look_at_the_clock(&self) {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if unix != self.unix.replace(unix) {
+            *self.date.borrow_mut() = Calendar::from_unix(unix).http_date().into();
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        self.shed();
+        self.deadlines.wake_all();
+    }
+
+    /// Lets go of idle upstream connections.
+    fn shed(&self) {
+        let closed: usize = self.clusters.iter().map(Cluster::shed).sum();
+        if !self.draining.get() {
+            eprintln!(
+                "narrows: no descriptor left to accept a connection; closed {closed} idle upstream connections \
+                 (raise the limit: ulimit -n)"
+            );
+        }
+    }
+
+    async fn closed(&self) {
+        while self.open.get() > 0 {
+            self.all_closed.notified().await;
+        }
+    }
+
+    /// Whether no new request is wanted.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// The cluster of an upstream.
+    pub(crate) fn cluster(&self, upstream: UpstreamId) -> &Cluster {
+        &self.clusters[upstream.0 as usize]
+    }
+
+    /// The last tick.
+    pub(crate) fn now(&self) -> Tick {
+        self.deadlines.now()
+    }
+
+    /// Seconds since 1970, as of the last tick.
+    pub(crate) fn unix(&self) -> u64 {
+        self.unix.get()
+    }
+
+    /// Today as HTTP writes it, as of the last tick.
+    pub(crate) fn date(&self) -> Rc<str> {
+        Rc::clone(&self.date.borrow())
+    }
+
+    /// The next point for a weighted split of `total`: steps of the golden ratio visit all shares evenly.
+    pub(crate) fn split_point(&self, total: u32) -> u32 {
+        let point = self.split_point.get().wrapping_add(0x9E37_79B9);
+        self.split_point.set(point);
+        ((u64::from(point) * u64::from(total)) >> 32) as u32
+    }
+
+    /// Memory for an exchange.
+    pub(crate) fn take_memory(&self) -> Box<ExchangeMemory> {
+        self.memories.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes the memory of an exchange back.
+    pub(crate) fn keep_memory(&self, mut memory: Box<ExchangeMemory>) {
+        let mut memories = self.memories.borrow_mut();
+        if memories.len() < KEPT_MEMORIES {
+            memory.bytes.clear();
+            memory.out.clear();
+            memory.bytes.shrink_to(16 << 10);
+            memory.out.shrink_to(32 << 10);
+            memories.push(memory);
+        }
+    }
+}
+
+/// An open downstream connection; a drain waits until all are dropped.
+pub(crate) struct OpenConnection(Rc<Worker>);
+
+impl OpenConnection {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        OpenConnection(Rc::clone(worker))
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let open = self.0.open.get() - 1;
+        self.0.open.set(open);
+        if open == 0 {
+            self.0.all_closed.notify_one();
+        }
+    }
+}
