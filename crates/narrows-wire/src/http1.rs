@@ -12,6 +12,7 @@ mod head;
 mod list;
 mod request;
 mod response;
+mod section;
 
 pub use body::{BodyError, BodyReader, Step, chunk_header};
 pub use error::HeadError;

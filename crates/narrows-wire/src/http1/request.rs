@@ -4,10 +4,8 @@ use super::{
     bytes::{is_target_byte, is_token_byte, run_end},
     error::HeadError,
     field::{Field, FieldName},
-    head::{
-        BodyFraming, FieldFacts, HeadLimits, Method, Phase, Progress, Resume, Side, Span, Version,
-        parse_fields,
-    },
+    head::{BodyFraming, HeadLimits, Method, Progress, Span, Version},
+    section::{FieldFacts, Phase, Resume, Side, parse_fields},
 };
 use crate::target::{is_valid_authority, split_host_port};
 

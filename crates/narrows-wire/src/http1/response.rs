@@ -4,10 +4,8 @@ use super::{
     bytes::value_run_end,
     error::HeadError,
     field::{Field, FieldName},
-    head::{
-        BodyFraming, FieldFacts, HeadLimits, Method, Phase, Progress, Resume, Side, Span, Version,
-        parse_fields,
-    },
+    head::{BodyFraming, HeadLimits, Method, Progress, Span, Version},
+    section::{FieldFacts, Phase, Resume, Side, parse_fields},
 };
 
 /// The head of a response. Reuse one for many responses: it keeps its memory.
