@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use crate::deadline::{DEADLINE, holds_within};
 
@@ -75,8 +76,14 @@ impl Program {
 
     /// Waits until `condition` holds of what it printed.
     #[track_caller]
-    pub fn wait_for(&mut self, what: &str, mut condition: impl FnMut(&str) -> bool) {
-        let ready = holds_within(3 * DEADLINE, || {
+    pub fn wait_for(&mut self, what: &str, condition: impl FnMut(&str) -> bool) {
+        self.wait_longer_for(what, 3 * DEADLINE, condition);
+    }
+
+    /// The same with a deadline of choice.
+    #[track_caller]
+    pub fn wait_longer_for(&mut self, what: &str, limit: Duration, mut condition: impl FnMut(&str) -> bool) {
+        let ready = holds_within(limit, || {
             let fulfilled = condition(&self.output.lock().expect("no poison"));
             fulfilled || self.child.try_wait().is_ok_and(|status| status.is_some())
         });

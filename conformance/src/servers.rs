@@ -7,10 +7,16 @@ pub mod openssl;
 pub mod postgres;
 pub mod websocket;
 
+use std::net::TcpListener;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::program::{output_of, tool};
+
+/// Below Linux's default range for outgoing connections (32768 and more).
+const FIXED_PORTS: Range<u16> = 20000..32000;
 
 /// A command for a database server: run as `user` when the test is root, because databases refuse to be.
 fn as_user(user: &str, program: &Path) -> Command {
@@ -34,8 +40,17 @@ fn is_root() -> bool {
     output_of(Command::new("id").arg("-u")).trim() == "0"
 }
 
-/// A port that was free a moment ago, for servers that cannot choose one themselves.
+/// A port that is free, for servers that cannot choose one themselves. It lies below the range from which the
+/// kernel gives ports to others, and each process starts at another one.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % 1000) as u16 * 12;
+    for _ in 0..FIXED_PORTS.len() {
+        let step = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = FIXED_PORTS.start + step % (FIXED_PORTS.end - FIXED_PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of {FIXED_PORTS:?} is free");
 }

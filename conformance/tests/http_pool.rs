@@ -1,6 +1,7 @@
 //! Connections to upstreams: used again where that is safe, replaced where it is not.
 
 use narrows_conformance::backend::{Refusing, Silent, ok};
+use narrows_conformance::servers::free_port;
 use narrows_conformance::{Backend, Narrows, Setup, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -245,9 +246,7 @@ fn names_are_resolved_and_unix_sockets_reached() {
 
 #[test]
 fn an_endpoint_that_comes_back_is_used_again() {
-    let (one, two) = (Backend::saying("one"), Backend::saying("two"));
-    let address = one.address().to_owned();
-    drop(one);
+    let (address, two) = (format!("127.0.0.1:{}", free_port()), Backend::saying("two"));
     let narrows = Setup::web(&two, "").upstream("app", &[&address, &two]).start();
     for _ in 0..4 {
         assert_eq!(narrows.get("/", &[]).text(), "two");

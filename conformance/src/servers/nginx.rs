@@ -21,8 +21,12 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it with these directives inside of `server`.
     pub fn start(directives: &str) -> Nginx {
+        Nginx::start_at(&format!("127.0.0.1:{}", free_port()), directives)
+    }
+
+    /// The same on an address of choice.
+    pub fn start_at(address: &str, directives: &str) -> Nginx {
         let folder = Folder::new();
-        let address = format!("127.0.0.1:{}", free_port());
         folder.write("www/index.html", "nginx says hello");
         let here = folder.path().display();
         let configuration = format!(
@@ -38,8 +42,8 @@ impl Nginx {
         );
         let path = folder.write("nginx.conf", configuration);
         let program = Program::start(Command::new(tool("nginx")).args(["-c", &path, "-p", &folder.join("")]));
-        until("nginx listens", || Connection::try_connect(&address).is_ok());
-        Nginx { _program: program, folder, address }
+        until("nginx listens", || Connection::try_connect(address).is_ok());
+        Nginx { _program: program, folder, address: address.to_owned() }
     }
 }
 
