@@ -1,7 +1,7 @@
 //! All runs in their order: in each round every workload meets every subject once, one after another.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Campaign {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
         }
         let folder = Folder::create(self.keep)?;
-        let backends = Backends::start()?;
+        let surroundings = Surroundings { backends: Backends::start()?, interrupted };
         let mut runs = Vec::new();
         for round in 1..=self.rounds {
             for (workload, log) in self.cells() {
@@ -56,8 +56,8 @@ impl Campaign {
                     let subject = &self.subjects[(turn + round as usize - 1) % self.subjects.len()];
                     let name = format!("{round}-{}-{log}-{}", workload.name(), subject.kind.name());
                     let directory = folder.path.join(name);
-                    let outcome = self.run_one(subject, workload, log, &backends, &directory);
-                    if interrupted.load(Ordering::Relaxed) {
+                    let outcome = self.run_one(subject, workload, log, &surroundings, &directory);
+                    if surroundings.interrupted.load(Ordering::Relaxed) {
                         bail!("interrupted");
                     }
                     if !self.keep {
@@ -90,17 +90,18 @@ impl Campaign {
         subject: &Subject,
         workload: Workload,
         log: bool,
-        backends: &Backends,
-        directory: &std::path::Path,
+        surroundings: &Surroundings,
+        directory: &Path,
     ) -> anyhow::Result<Outcome> {
-        let proxy = Proxy::start(subject, log, backends, directory)?;
-        let outcome = load(&Order {
+        let proxy = Proxy::start(subject, log, &surroundings.backends, directory)?;
+        let order = Order {
             workload,
             port: proxy.port(workload.door()),
             warm_up: self.warm_up,
             measure: self.measure,
             proxy: proxy.pid(),
-        })?;
+        };
+        let outcome = load(&order, &surroundings.interrupted)?;
         let lines = proxy.stop()?;
         if log && workload.logs_each_exchange() && lines < outcome.answers {
             bail!("the access log has {lines} lines for {} answers", outcome.answers);
@@ -110,6 +111,12 @@ impl Campaign {
         }
         Ok(outcome)
     }
+}
+
+/// What all runs share.
+struct Surroundings {
+    backends: Backends,
+    interrupted: Arc<AtomicBool>,
 }
 
 fn judge(subject: Kind, workload: Workload, log: bool, round: u32, outcome: anyhow::Result<Outcome>) -> Run {

@@ -83,3 +83,6 @@ fn resident_kib(pid: i32) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

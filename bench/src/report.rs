@@ -200,3 +200,6 @@ fn table(text: &mut String, heads: &[String], rows: Vec<Vec<String>>) {
         let _ = writeln!(text, "| {} |", row.join(" | "));
     }
 }
+
+#[cfg(test)]
+mod tests;

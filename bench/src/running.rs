@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -138,19 +139,28 @@ impl Proxy {
     }
 }
 
-/// Runs the load in a process of its own, on the load's core.
-pub(crate) fn load(order: &Order) -> anyhow::Result<Outcome> {
+/// Runs the load in a process of its own, on the load's core, and ends it early once `interrupted`.
+pub(crate) fn load(order: &Order, interrupted: &AtomicBool) -> anyhow::Result<Outcome> {
     let own = std::env::current_exe()?;
     let mut command: Command = pinned::command(LOAD_CORE, &own)?;
     command.arg("load").arg(serde_json::to_string(order)?).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut guard = Guard::new(command.spawn()?);
-    let mut line = String::new();
-    let output = guard.child().stdout.take().context("the load has an output")?;
-    BufReader::new(output).read_line(&mut line)?;
-    let status = guard.child().wait()?;
+    // The result is one short line: it fits in the pipe until the load has ended.
+    let status = loop {
+        if let Some(status) = guard.child().try_wait()? {
+            break status;
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            bail!("interrupted");
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
     if !status.success() {
         bail!("the load failed: {status}");
     }
+    let mut line = String::new();
+    let output = guard.child().stdout.take().context("the load has an output")?;
+    BufReader::new(output).read_line(&mut line)?;
     serde_json::from_str(&line).context("the load's result")
 }
 
