@@ -1,0 +1,162 @@
+//! The configuration as it is written to the plan: names resolved, defaults and inherited values filled in.
+
+mod addresses;
+mod conditions;
+mod headers;
+mod listener;
+mod pages;
+mod patterns;
+mod route;
+mod tcp;
+mod texts;
+mod upstream;
+
+use crate::code::Code;
+use crate::diagnostic::{Finding, Reporter};
+use crate::model::{Configuration, LogFormat};
+use crate::nearest::nearest;
+use crate::source::Place;
+use crate::tree::Text;
+use narrows_plan::{AccessLog, Plan, Settings, UpstreamId};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Lowers what all files hold; each comes with the folder that its relative paths start from.
+pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporter) -> Option<Plan> {
+    let is_readable = !reporter.has_errors();
+    let mut lowering = Lowering { reporter, names: HashMap::new(), used: Vec::new(), folder: PathBuf::new() };
+    let mut plan = Plan { settings: lowering.settings(&files), ..Plan::default() };
+    for (file, _) in &files {
+        for (name, upstream) in file.upstreams.iter().flat_map(|upstreams| &upstreams.entries) {
+            if let Some((_, first)) = lowering.names.get(&name.text) {
+                let finding = twice("upstream", name, *first);
+                lowering.reporter.report(finding);
+                continue;
+            }
+            let id = UpstreamId(u32::try_from(plan.upstreams.len()).unwrap_or(u32::MAX));
+            lowering.names.insert(name.text.clone(), (id, name.place));
+            plan.upstreams.push(lowering.upstream(name, upstream));
+        }
+    }
+    lowering.used = vec![false; plan.upstreams.len()];
+    let mut listeners: HashMap<&str, Place> = HashMap::new();
+    let mut bound = HashMap::new();
+    for (file, folder) in &files {
+        lowering.folder.clone_from(folder);
+        for (name, listener) in file.listeners.iter().flat_map(|listeners| &listeners.entries) {
+            if let Some(first) = listeners.insert(&name.text, name.place) {
+                let finding = twice("listener", name, first);
+                lowering.reporter.report(finding);
+                continue;
+            }
+            plan.listeners.extend(lowering.listener(name, listener, &mut bound));
+        }
+    }
+    if is_readable {
+        if plan.listeners.is_empty() && listeners.is_empty() {
+            let message = "nothing is listened on";
+            let help = "write `listeners:` with a name, `bind` and what to do with the traffic";
+            lowering
+                .reporter
+                .report(Finding::error(Code::NoListeners, Place::beginning(0), message).help(help));
+        }
+        lowering.report_unused(&plan);
+    }
+    plan.files = lowering.reporter.sources.names();
+    Some(plan)
+}
+
+/// What lowering knows while it goes through the listeners.
+struct Lowering<'r> {
+    reporter: &'r mut Reporter,
+    names: HashMap<String, (UpstreamId, Place)>,
+    used: Vec<bool>,
+    folder: PathBuf,
+}
+
+impl Lowering<'_> {
+    fn settings(&mut self, files: &[(Configuration, PathBuf)]) -> Settings {
+        let mut settings = Settings::default();
+        let mut seen: HashMap<&str, Place> = HashMap::new();
+        for (file, _) in files {
+            let Some(written) = &file.settings else { continue };
+            for (key, place) in &written.keys {
+                if let Some(first) = seen.insert(key, *place) {
+                    let message = format!("the setting `{key}` is written in two files");
+                    self.reporter.report(
+                        Finding::error(Code::DuplicateName, *place, message).label(first, "first here"),
+                    );
+                }
+            }
+            if let Some(workers) = written.workers {
+                settings.workers = usize::try_from(workers.number).ok();
+            }
+            if let Some(drain) = written.drain {
+                settings.drain = drain.0;
+            }
+            if let Some(log) = &written.access_log {
+                settings.access_log = match log.text.as_str() {
+                    "off" => AccessLog::Off,
+                    "stdout" => AccessLog::Stdout,
+                    "stderr" => AccessLog::Stderr,
+                    path => AccessLog::File(PathBuf::from(path)),
+                };
+            }
+            if let Some(format) = written.log_format {
+                settings.log_format = match format {
+                    LogFormat::Text => narrows_plan::LogFormat::Text,
+                    LogFormat::Json => narrows_plan::LogFormat::Json,
+                };
+            }
+        }
+        settings
+    }
+
+    /// The upstream that a text names.
+    fn upstream_named(&mut self, name: &Text) -> Option<UpstreamId> {
+        if let Some((id, _)) = self.names.get(&name.text) {
+            if let Some(used) = self.used.get_mut(id.0 as usize) {
+                *used = true;
+            }
+            return Some(*id);
+        }
+        let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        let mut finding = Finding::error(
+            Code::UnknownUpstream,
+            name.place,
+            format!("there is no upstream `{}`", name.text),
+        );
+        if let Some(near) = nearest(&name.text, &known) {
+            let place = self.names[near].1;
+            finding = finding.help(format!("did you mean `{near}`?")).label(place, "an upstream is here");
+        } else if known.is_empty() {
+            finding = finding.help(format!(
+                "declare it: `upstreams: {{ {}: {{ endpoints: [\"127.0.0.1:8080\"] }} }}`",
+                name.text
+            ));
+        } else {
+            let mut known = known;
+            known.sort_unstable();
+            known.truncate(12);
+            finding = finding.help(format!("upstreams are: {}", known.join(", ")));
+        }
+        self.reporter.report(finding);
+        None
+    }
+
+    fn report_unused(&mut self, plan: &Plan) {
+        for (upstream, used) in plan.upstreams.iter().zip(&self.used) {
+            if *used {
+                continue;
+            }
+            let Some((_, place)) = self.names.get(&*upstream.name) else { continue };
+            let message = format!("no listener uses the upstream `{}`", upstream.name);
+            self.reporter.report(Finding::warning(Code::UnusedUpstream, *place, message));
+        }
+    }
+}
+
+fn twice(what: &str, name: &Text, first: Place) -> Finding {
+    let message = format!("the {what} `{}` is written twice", name.text);
+    Finding::error(Code::DuplicateName, name.place, message).label(first, "first here")
+}

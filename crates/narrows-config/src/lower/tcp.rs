@@ -1,0 +1,56 @@
+//! Routes of tcp listeners.
+
+use super::Lowering;
+use super::listener::override_with;
+use super::route::Matched;
+use crate::code::Code;
+use crate::model::{self, Protocol};
+use crate::tree::Text;
+use narrows_plan::{Expression, Fact, TcpListener, TcpRoute};
+
+/// Keys of a route that tcp knows.
+const TCP_KEYS: [&str; 6] = ["name", "sni", "alpn", "source", "when", "upstream"];
+
+impl Lowering<'_> {
+    pub(super) fn tcp(&mut self, name: &Text, written: &model::Listener) -> TcpListener {
+        let mut listener = TcpListener::default();
+        if let Some(timeouts) = &written.timeouts {
+            override_with(&mut listener.timeouts.connect, timeouts.connect);
+            override_with(&mut listener.timeouts.idle, timeouts.idle);
+            override_with(&mut listener.timeouts.peek, timeouts.peek);
+        }
+        let (mut matched, mut routes) = (Vec::new(), Vec::new());
+        for (index, route) in written.routes.iter().flat_map(|routes| &routes.0).enumerate() {
+            for (key, place) in route.keys.iter().filter(|(key, _)| !TCP_KEYS.contains(key)) {
+                self.refuse_key(key, *place, Protocol::Http);
+            }
+            let names = route.sni.iter().flat_map(|names| &names.0);
+            let hosts = names.filter_map(|name| self.host_pattern(name, Code::BadServerName)).collect();
+            let conditions = self.conditions(route, true);
+            if self.one_action(&route.keys, route.place).is_none() {
+                continue;
+            }
+            let Some(upstream) = route.upstream.as_ref().and_then(|name| self.upstream_named(name)) else {
+                continue;
+            };
+            let route_name = match &route.name {
+                Some(name) => name.text.as_str().into(),
+                None => format!("{}[{index}]", name.text).into(),
+            };
+            let origin = self.reporter.sources.origin(route.place);
+            let place = route.place.first_line(&self.reporter.sources);
+            matched.push(Matched { hosts, paths: Vec::new(), conditions, place });
+            routes.push(TcpRoute { name: route_name, origin, upstream });
+        }
+        let (rules, owners) = self.ranked(matched);
+        let asks_hello =
+            |expression: &Expression| matches!(expression, Expression::Fact(Fact::ServerName | Fact::Alpn));
+        listener.peeks = rules.iter().any(|rule| {
+            !rule.hosts.is_empty() || rule.conditions.iter().any(|one| one.expression.any(&asks_hello))
+        });
+        listener.routes = owners.iter().map(|owner| routes[*owner].clone()).collect();
+        listener.table = self.table(name, rules);
+        listener.fallback = written.upstream.as_ref().and_then(|upstream| self.upstream_named(upstream));
+        listener
+    }
+}

@@ -1,0 +1,58 @@
+//! Upstreams.
+
+use super::Lowering;
+use crate::code::Code;
+use crate::diagnostic::Finding;
+use crate::model::{Balance, Upstream};
+use crate::shape::{OrOff, TextOr};
+use crate::tree::Text;
+use narrows_plan::{Endpoint, PoolLimits, defaults};
+
+impl Lowering<'_> {
+    pub(super) fn upstream(&mut self, name: &Text, written: &Upstream) -> narrows_plan::Upstream {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        for endpoint in written.endpoints.iter().flat_map(|endpoints| &endpoints.0) {
+            let (address, weight) = match endpoint {
+                TextOr::Short(address) => (Some(address), 1),
+                TextOr::Long(table) => {
+                    (table.address.as_ref(), table.weight.as_ref().map_or(1, |weight| weight.number))
+                }
+            };
+            let Some(text) = address else { continue };
+            let Some(address) = self.endpoint_address(text) else { continue };
+            if endpoints.iter().any(|other| other.address == address) {
+                let message = format!("the endpoint `{address}` stands twice in this upstream");
+                let help = "to give it a larger share, write it once with a `weight`";
+                self.reporter.report(Finding::warning(Code::BoundTwice, text.place, message).help(help));
+            }
+            let origin = self.reporter.sources.origin(text.place);
+            endpoints.push(Endpoint { address, weight: u32::try_from(weight).unwrap_or(u32::MAX), origin });
+        }
+        let balance = match written.balance {
+            None | Some(Balance::RoundRobin) => narrows_plan::Balance::RoundRobin,
+            Some(Balance::LeastRequest) => narrows_plan::Balance::LeastRequest,
+        };
+        let mut pool = PoolLimits::default();
+        if let Some(connections) = &written.connections {
+            if let Some(idle) = connections.idle {
+                pool.idle = usize::try_from(idle.number).unwrap_or(usize::MAX);
+            }
+            if let Some(timeout) = connections.idle_timeout {
+                pool.idle_timeout = timeout.on().map(|duration| duration.0);
+            }
+            if let Some(requests) = connections.requests {
+                pool.requests = u32::try_from(requests.number).ok().filter(|requests| *requests > 0);
+            }
+            pool.age = connections.age.and_then(OrOff::on).map(|duration| duration.0);
+        }
+        let retries = written.retries.and_then(|retries| u32::try_from(retries.number).ok());
+        narrows_plan::Upstream {
+            name: name.text.as_str().into(),
+            origin: self.reporter.sources.origin(name.place),
+            endpoints,
+            balance,
+            pool,
+            retries: retries.unwrap_or(defaults::RETRIES),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Listeners as they are written.
+
+use super::keys::StatusKey;
+use super::route::Route;
+use super::{size, time};
+use crate::shape::{
+    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, choice, table,
+};
+use crate::tree::Text;
+use narrows_plan::defaults;
+
+table! {
+    /// A group of sockets that treat their connections alike.
+    Listener {
+        /// Addresses: `:8080` is port 8080 on every IPv4 and IPv6 address, `127.0.0.1:8080`, `[::1]:8080`,
+        /// `unix:/run/narrows.sock`; port 0 takes a free one.
+        bind: OneOrMany<Text> = REQUIRED,
+        /// What is spoken: `http` or `tcp`.
+        protocol: Protocol = "http",
+        /// Rules that choose what happens. The most specific one that matches wins, see routing.md.
+        routes: Plain<Route> = OPTIONAL,
+        /// Where traffic goes that no route takes. Without it, requests are answered with 404 and TCP connections are
+        /// closed.
+        upstream: Text = OPTIONAL,
+        /// http: whose `Forwarded` and `X-Forwarded-*` headers are believed.
+        trusted_proxies: TrustedProxies = "nobody",
+        /// http: which headers tell the upstream about the client; `[]` sends none.
+        forwarded: Plain<ForwardedKind> = "[\"x-forwarded\"]",
+        /// http: a pseudonym that is added to `Via` (RFC 9110 section 7.6.3), or `off`.
+        via: Text = "off",
+        /// http: the upstream's `Server` header: `pass`, `hide`, or a text that replaces it.
+        server: Text = "pass",
+        /// http: how a path is normalised before it is compared.
+        path_matching: PathMatching = OPTIONAL,
+        /// http: which form of the path goes upstream when no rewrite says otherwise.
+        forward_path: ForwardPath = "as-received",
+        /// http: sizes that clients cannot exceed.
+        limits: Limits = OPTIONAL,
+        /// Deadlines.
+        timeouts: ListenerTimeouts = OPTIONAL,
+        /// http: the least bytes per second of a request body, averaged after its first 10 seconds.
+        minimum_body_rate: OrOff<Size> = defaults::MINIMUM_BODY_RATE.to_string(),
+        /// http: requests on one connection; 0 is unlimited.
+        requests_per_connection: Number<0, 4_294_967_295> = "0",
+        /// http: pages for errors that the proxy makes, by status.
+        error_pages: Map<StatusKey, ErrorPage> = OPTIONAL,
+    }
+}
+
+choice! {
+    /// What is spoken.
+    Protocol {
+        /// HTTP/1.1.
+        Http = "http",
+        /// Bytes.
+        Tcp = "tcp",
+    }
+}
+
+choice! {
+    /// Which headers tell the upstream about the client.
+    ForwardedKind {
+        /// `X-Forwarded-For`, `-Proto`, `-Host`.
+        XForwarded = "x-forwarded",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
+    }
+}
+
+choice! {
+    /// Which form of the path goes upstream.
+    ForwardPath {
+        /// The bytes that the client sent.
+        AsReceived = "as-received",
+        /// The normalised path.
+        Normalized = "normalized",
+    }
+}
+
+table! {
+    /// Whose word on the client's address is believed.
+    TrustedProxies {
+        /// Addresses of the proxies, in CIDR notation.
+        sources: OneOrMany<Text> = REQUIRED,
+        /// Most hops that are walked, from the nearest.
+        hops: Number<1, 1000> = "as far as the sources allow",
+    }
+}
+
+table! {
+    /// How a path is normalised before it is compared. Dot segments are always removed.
+    PathMatching {
+        /// Percent-encoded bytes are decoded, `%2F` excepted.
+        decode: Flag = "true",
+        /// `//` counts as `/`.
+        merge_slashes: Flag = "true",
+    }
+}
+
+table! {
+    /// Sizes that clients cannot exceed.
+    Limits {
+        /// Bytes of a request or response head.
+        head: Size = size(defaults::HEAD_BYTES as u64),
+        /// Fields of a head.
+        headers: Number<1, 10_000> = defaults::HEADER_FIELDS.to_string(),
+        /// Bytes of a request target.
+        uri: Size = size(defaults::URI_BYTES as u64),
+        /// Bytes of a request body.
+        body: OrOff<Size> = size(defaults::BODY_BYTES),
+    }
+}
+
+table! {
+    /// Deadlines of a listener. `connect` holds for both protocols, `idle` and `peek` for tcp, all others for http.
+    ListenerTimeouts {
+        /// To connect to an endpoint.
+        connect: OrOff<Duration> = time(defaults::CONNECT),
+        /// http: from the first byte of a request head to its last.
+        head: OrOff<Duration> = time(defaults::HEAD_TIMEOUT),
+        /// http: between two reads of a request body.
+        body_idle: OrOff<Duration> = time(defaults::BODY_IDLE),
+        /// http: between two requests on a connection.
+        keep_alive: OrOff<Duration> = time(defaults::KEEP_ALIVE),
+        /// http: from the end of a request to the head of its response.
+        response_head: OrOff<Duration> = time(defaults::RESPONSE_HEAD),
+        /// http: between two reads of a response body.
+        response_idle: OrOff<Duration> = time(defaults::RESPONSE_IDLE),
+        /// http: from the request head to the last byte of the answer.
+        request: OrOff<Duration> = "off",
+        /// http: a tunnel (an upgraded connection) on which nothing moves.
+        tunnel_idle: OrOff<Duration> = time(defaults::TUNNEL_IDLE),
+        /// http: between two writes that the client accepts.
+        write_idle: OrOff<Duration> = time(defaults::WRITE_IDLE),
+        /// tcp: a connection on which nothing moves.
+        idle: OrOff<Duration> = time(defaults::TCP_IDLE),
+        /// tcp: to receive the TLS client hello when a route asks for it.
+        peek: OrOff<Duration> = time(defaults::PEEK),
+    }
+}
+
+table! {
+    /// A page for an error that the proxy makes: exactly one of `file` and `body`.
+    ErrorPage {
+        /// A file, relative to the folder of the configuration file; at most 1 MiB.
+        file: Text = OPTIONAL,
+        /// A template.
+        body: Text = OPTIONAL,
+        /// The type of the page.
+        content_type: Text = "text/html; charset=utf-8",
+    }
+}

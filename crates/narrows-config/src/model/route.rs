@@ -1,0 +1,181 @@
+//! Routes and endpoints as they are written.
+
+use super::keys::{Any, HeaderName, StatusKey};
+use super::listener::ErrorPage;
+use crate::shape::{
+    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, TextOr, table,
+};
+use crate::tree::Text;
+
+/// The endpoints of an upstream.
+pub(crate) type Endpoints = OneOrMany<TextOr<Endpoint>>;
+
+table! {
+    /// A server with a weight.
+    Endpoint {
+        /// `address:port`, `name:port` or `unix:/path`.
+        address: Text = REQUIRED,
+        /// Share of the traffic relative to the others.
+        weight: Number<1, 65_535> = "1",
+    }
+}
+
+table! {
+    /// A rule: conditions that must all hold, and one action. The keys `sni` and `alpn` are for tcp listeners, which
+    /// know only them, `name`, `source`, `when` and `upstream`.
+    Route {
+        /// A name for logs, metrics and `narrows explain`.
+        name: Text = "`<listener>[<index>]`",
+        /// Condition, http: the host of the request: `api.example.com`, or `*.example.com` for every host below.
+        host: OneOrMany<Text> = "any host",
+        /// Condition, http: the path: `/a` is exact, `/a/*` is a prefix at segment borders (`/a`, `/a/`, `/a/b`); any
+        /// other `*`, `**` or `?` makes a glob (`*` and `?` within a segment, `**` across segments).
+        path: OneOrMany<TextOr<PathTable>> = "any path",
+        /// Condition, http: one of these methods.
+        method: OneOrMany<Text> = "any method",
+        /// Condition, http: request headers by name. A text must be equal.
+        headers: Map<HeaderName, TextOr<Matcher>> = OPTIONAL,
+        /// Condition, http: cookies by name.
+        cookies: Map<Any, TextOr<Matcher>> = OPTIONAL,
+        /// Condition, http: query parameters by name, decoded.
+        query: Map<Any, TextOr<Matcher>> = OPTIONAL,
+        /// Condition, tcp: the TLS server name: `db.example.com` or `*.example.com`.
+        sni: OneOrMany<Text> = OPTIONAL,
+        /// Condition, tcp: one of these application protocols is offered in the TLS client hello.
+        alpn: OneOrMany<Text> = OPTIONAL,
+        /// Condition: the client's address lies in one of these blocks (CIDR), for http after `trusted_proxies`.
+        source: OneOrMany<Text> = OPTIONAL,
+        /// Condition: an expression that must be true, see routing.md.
+        when: Text = OPTIONAL,
+        /// Action: forward to this upstream.
+        upstream: Text = OPTIONAL,
+        /// Action, http: forward to one of several upstreams, by weight.
+        split: Plain<Share> = OPTIONAL,
+        /// Action, http: answer.
+        respond: Respond = OPTIONAL,
+        /// Action, http: send the client elsewhere.
+        redirect: Redirect = OPTIONAL,
+        /// http: another path or host for the upstream.
+        rewrite: Rewrite = OPTIONAL,
+        /// http: header changes on the way to the upstream.
+        request_headers: HeaderEdits = OPTIONAL,
+        /// http: header changes on the way to the client.
+        response_headers: HeaderEdits = OPTIONAL,
+        /// http: pages for errors that the proxy makes, asked before the listener's.
+        error_pages: Map<StatusKey, ErrorPage> = OPTIONAL,
+        /// http: deadlines in place of the listener's.
+        timeouts: RouteTimeouts = "the listener's",
+        /// http: limits in place of the listener's.
+        limits: RouteLimits = "the listener's",
+    }
+}
+
+table! {
+    /// A path pattern of a kind that is said: exactly one key.
+    PathTable {
+        /// This path.
+        exact: Text = OPTIONAL,
+        /// This path and everything below it.
+        prefix: Text = OPTIONAL,
+        /// A glob.
+        glob: Text = OPTIONAL,
+        /// A regular expression, found anywhere unless it has `^` and `$`. Its groups can be used as `captures`.
+        regex: Text = OPTIONAL,
+    }
+}
+
+table! {
+    /// A test of a header, cookie or query parameter: exactly one key.
+    Matcher {
+        /// Equal.
+        exact: Text = OPTIONAL,
+        /// Begins with.
+        prefix: Text = OPTIONAL,
+        /// Contains.
+        contains: Text = OPTIONAL,
+        /// A regular expression, found anywhere unless it has `^` and `$`.
+        regex: Text = OPTIONAL,
+        /// Whether it is there at all.
+        present: Flag = OPTIONAL,
+    }
+}
+
+table! {
+    /// One upstream of a split.
+    Share {
+        /// Its name.
+        upstream: Text = REQUIRED,
+        /// Its share relative to the others; 0 takes nothing.
+        weight: Number<0, 1_000_000> = "1",
+    }
+}
+
+table! {
+    /// An answer that the proxy gives itself.
+    Respond {
+        /// The status, from 200 to 599.
+        status: Number<200, 599> = "200",
+        /// A template for the body.
+        body: Text = "nothing",
+        /// The type of the body.
+        content_type: Text = "text/plain; charset=utf-8",
+    }
+}
+
+table! {
+    /// A redirection.
+    Redirect {
+        /// A template for the `Location` header.
+        to: Text = REQUIRED,
+        /// 301, 302, 303, 307 or 308.
+        status: Number<301, 308> = "308",
+    }
+}
+
+table! {
+    /// What the upstream sees instead of what the client asked for.
+    Rewrite {
+        /// A template for the whole path; the query stays.
+        path: Text = OPTIONAL,
+        /// A path that takes the place of the matched prefix; what follows it stays.
+        prefix: Text = OPTIONAL,
+        /// A template for the `Host` header.
+        host: Text = OPTIONAL,
+    }
+}
+
+table! {
+    /// Header changes. First `remove`, then `set`, then `add`.
+    HeaderEdits {
+        /// Replaces all fields of a name by one; the value is a template.
+        set: Map<HeaderName, Text> = OPTIONAL,
+        /// Appends a field; the value is a template.
+        add: Map<HeaderName, Text> = OPTIONAL,
+        /// Removes all fields of a name.
+        remove: OneOrMany<Text> = OPTIONAL,
+    }
+}
+
+table! {
+    /// Deadlines of a route; each is the listener's when it is absent.
+    RouteTimeouts {
+        /// To connect to an endpoint.
+        connect: OrOff<Duration> = OPTIONAL,
+        /// From the end of a request to the head of its response.
+        response_head: OrOff<Duration> = OPTIONAL,
+        /// Between two reads of a response body.
+        response_idle: OrOff<Duration> = OPTIONAL,
+        /// From the request head to the last byte of the answer.
+        request: OrOff<Duration> = OPTIONAL,
+        /// A tunnel (an upgraded connection) on which nothing moves.
+        tunnel_idle: OrOff<Duration> = OPTIONAL,
+    }
+}
+
+table! {
+    /// Limits of a route.
+    RouteLimits {
+        /// Bytes of a request body.
+        body: OrOff<Size> = OPTIONAL,
+    }
+}
