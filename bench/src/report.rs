@@ -137,8 +137,9 @@ fn comparison(
 }
 
 fn detail(cell: (Workload, bool), kind: Kind, runs: &[Run]) -> Vec<String> {
-    let median = |read: fn(&Outcome) -> f64, decimals: usize| {
-        median_of(cell, kind, runs, read).map_or("failed".to_owned(), |figure| format!("{figure:.decimals$}"))
+    let median = |read: fn(&Outcome) -> f64, decimals: usize, unit: &str| {
+        median_of(cell, kind, runs, read)
+            .map_or("failed".to_owned(), |figure| format!("{figure:.decimals$}{unit}"))
     };
     let all: Vec<f64> = good(cell, kind, runs).map(|outcome| outcome.cpu_us_per_answer).collect();
     let lowest = all.iter().copied().fold(f64::INFINITY, f64::min);
@@ -148,13 +149,13 @@ fn detail(cell: (Workload, bool), kind: Kind, runs: &[Run]) -> Vec<String> {
         cell.0.name().to_owned(),
         on_or_off(cell.1),
         kind.name().to_owned(),
-        median(|outcome| outcome.cpu_us_per_answer, 2) + &spread,
-        median(|outcome| outcome.answers_per_second, 0),
-        median(|outcome| outcome.p50_us, 0),
-        median(|outcome| outcome.p99_us, 0),
-        median(|outcome| outcome.cpu_share * 100.0, 0) + " %",
-        median(|outcome| outcome.others_share * 100.0, 0) + " %",
-        median(|outcome| outcome.resident_kib as f64 / 1024.0, 1),
+        median(|outcome| outcome.cpu_us_per_answer, 2, &spread),
+        median(|outcome| outcome.answers_per_second, 0, ""),
+        median(|outcome| outcome.p50_us, 0, ""),
+        median(|outcome| outcome.p99_us, 0, ""),
+        median(|outcome| outcome.cpu_share * 100.0, 0, " %"),
+        median(|outcome| outcome.others_share * 100.0, 0, " %"),
+        median(|outcome| outcome.resident_kib as f64 / 1024.0, 1, ""),
     ]
 }
 

@@ -132,7 +132,8 @@ fn version(program: &Path, kind: Kind) -> anyhow::Result<String> {
     let text = String::from_utf8_lossy(&both);
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     Ok(match kind {
-        Kind::Envoy => line.rsplit_once("version: ").map_or(line, |(_, version)| version),
+        // `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
+        Kind::Envoy => return Ok(format!("Envoy {}", line.split('/').rev().nth(3).unwrap_or(line))),
         Kind::Haproxy => line.split(" - ").next().unwrap_or(line),
         _ => line,
     }
