@@ -75,9 +75,12 @@ impl Answer {
     }
 
     fn read_head(&mut self, head: &[u8], length: usize) -> Result<(), String> {
-        let excerpt = || String::from_utf8_lossy(&head[..head.len().min(200)]).into_owned();
+        let first_line = || {
+            let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            String::from_utf8_lossy(line).into_owned()
+        };
         if !head.starts_with(b"HTTP/1.1 200 ") {
-            return Err(format!("status is not 200: {}", excerpt()));
+            return Err(format!("status is not 200: {}", first_line()));
         }
         let mut found = None;
         for line in head.split(|byte| *byte == b'\n') {
@@ -88,7 +91,7 @@ impl Answer {
             }
         }
         if found != Some(length) {
-            return Err(format!("Content-Length is {found:?}, not {length}: {}", excerpt()));
+            return Err(format!("Content-Length is {found:?}, not {length}: {}", first_line()));
         }
         self.head_done = true;
         Ok(())
