@@ -86,6 +86,7 @@ impl Diagnostics {
 }
 
 /// A diagnostic in the making.
+#[derive(Debug)]
 pub(crate) struct Finding {
     severity: Severity,
     code: Code,
@@ -131,11 +132,25 @@ impl Finding {
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
     pub(crate) sources: Sources,
+    /// The key whose value is being read, when it stands right before it.
+    pub(crate) key: Option<Place>,
     list: Vec<Diagnostic>,
+    deferred: Vec<Finding>,
 }
 
+/// Most diagnostics that are kept; a text may hold millions of mistakes.
+const MAXIMUM_DIAGNOSTICS: usize = 10_000;
+
 impl Reporter {
+    /// A warning that may only be the consequence of an error elsewhere: kept when there is none.
+    pub(crate) fn defer(&mut self, finding: Finding) {
+        self.deferred.push(finding);
+    }
+
     pub(crate) fn report(&mut self, finding: Finding) {
+        if self.list.len() >= MAXIMUM_DIAGNOSTICS {
+            return;
+        }
         let Place { file, start, end } = finding.place;
         let (line, column) = self.sources.position(file, start);
         let (end_line, end_column) = self.sources.position(file, end.max(start));
@@ -164,7 +179,17 @@ impl Reporter {
     }
 
     pub(crate) fn finish(mut self) -> Diagnostics {
+        if !self.has_errors() {
+            for finding in std::mem::take(&mut self.deferred) {
+                self.report(finding);
+            }
+        }
         self.list.sort_by_key(|one| (one.file.0, one.span.start, one.span.end));
+        // A value that aliases repeat is wrong once.
+        let same = |one: &Diagnostic, two: &Diagnostic| {
+            (one.file, &one.span, one.code, &one.message) == (two.file, &two.span, two.code, &two.message)
+        };
+        self.list.dedup_by(|one, two| same(one, two));
         Diagnostics { list: self.list, sources: self.sources }
     }
 }

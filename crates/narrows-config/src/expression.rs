@@ -87,11 +87,15 @@ fn syntax(text: &str, (line, column): (isize, isize), message: &str) -> Problem 
     let column = usize::try_from(column - 1).unwrap_or(0);
     let start = line_start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at);
     let end = start + text[start..].chars().next().map_or(0, char::len_utf8);
-    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    let (message, _) = message.split_once(" expecting {").unwrap_or((message, ""));
-    let message = message.replace("'<EOF>'", "the end").replace("<EOF>", "the end");
+    let what = match message.strip_prefix("Syntax error: ").unwrap_or(message) {
+        _ if start == text.len() && !message.contains("missing") => "it ends too early".to_owned(),
+        message => match message.split_once("missing '").and_then(|(_, rest)| rest.split_once('\'')) {
+            Some((token, _)) => format!("`{token}` is missing"),
+            None => format!("`{}` does not fit here", &text[start..end]),
+        },
+    };
     let problem =
-        Problem::new(Code::ExpressionSyntax, start..end, format!("cannot read this expression: {message}"));
+        Problem::new(Code::ExpressionSyntax, start..end, format!("cannot read this expression: {what}"));
     match text[start..].chars().next() {
         Some('=') => problem.help("equality is written `==`"),
         Some('&' | '|') => problem.help("`&&` and `||` are written twice"),

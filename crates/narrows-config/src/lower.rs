@@ -151,7 +151,7 @@ impl Lowering<'_> {
             }
             let Some((_, place)) = self.names.get(&*upstream.name) else { continue };
             let message = format!("no listener uses the upstream `{}`", upstream.name);
-            self.reporter.report(Finding::warning(Code::UnusedUpstream, *place, message));
+            self.reporter.defer(Finding::warning(Code::UnusedUpstream, *place, message));
         }
     }
 }

@@ -106,7 +106,7 @@ macro_rules! table {
                     match key.as_text().map(|text| text.text.as_str()) {
                         $(Some(stringify!($key)) => {
                             table.keys.push((stringify!($key), key.place));
-                            table.$key = $crate::shape::decode_value(stringify!($key), value, reporter);
+                            table.$key = $crate::shape::decode_value(key, value, reporter);
                         })+
                         _ => $crate::shape::unknown_key(key, &[$(stringify!($key)),+], reporter),
                     }
@@ -186,13 +186,17 @@ pub(crate) fn entries<'n>(node: &'n Node, reporter: &mut Reporter) -> Option<&'n
 }
 
 /// Decodes the value of a key.
-pub(crate) fn decode_value<T: Shape>(key: &str, value: &Node, reporter: &mut Reporter) -> Option<T> {
+pub(crate) fn decode_value<T: Shape>(key: &Node, value: &Node, reporter: &mut Reporter) -> Option<T> {
     if value.kind() == "nothing" {
-        let message = format!("`{key}` has no value, expected {}", plain(&T::written()));
+        let name = key.as_text().map_or("", |text| &text.text);
+        let message = format!("`{name}` has no value, expected {}", plain(&T::written()));
         reporter.report(Finding::error(Code::WrongKind, value.place, message));
         return None;
     }
-    T::decode(value, reporter)
+    let outer = reporter.key.replace(key.place);
+    let decoded = T::decode(value, reporter);
+    reporter.key = outer;
+    decoded
 }
 
 /// A type's name without Markdown, for messages.
@@ -229,7 +233,7 @@ pub(crate) fn unknown_key(key: &Node, known: &[&str], reporter: &mut Reporter) {
 }
 
 pub(crate) fn missing_key(node: &Node, key: &str, reporter: &mut Reporter) {
-    let place = node.place.first_line(&reporter.sources);
+    let place = reporter.key.unwrap_or_else(|| node.place.first_line(&reporter.sources));
     reporter.report(Finding::error(Code::MissingKey, place, format!("the key `{key}` is missing here")));
 }
 

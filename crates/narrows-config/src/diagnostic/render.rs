@@ -1,11 +1,35 @@
 //! Diagnostics as text in the look of rustc, and as JSON.
 
-use super::{Diagnostic, Diagnostics, Severity};
+use super::{Diagnostic, Diagnostics, Label, Severity};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use narrows_plan::FileId;
 use serde_json::{Value, json};
 use std::ops::Range;
+
+/// Bytes between a diagnostic and a label that are still shown as one piece.
+const FARTHEST: usize = 64 * 1024;
+
+/// Some lines of a file.
+struct Window<'a> {
+    name: &'a str,
+    text: &'a str,
+    start: usize,
+    line: usize,
+}
+
+impl<'a> Window<'a> {
+    fn snippet<T: Clone>(&self) -> Snippet<'a, T> {
+        Snippet::source(self.text).path(self.name).line_start(self.line).fold(true)
+    }
+
+    fn clamp(&self, span: &Range<usize>) -> Range<usize> {
+        let inside = |byte: usize| byte.saturating_sub(self.start).min(self.text.len());
+        let start = self.text.floor_char_boundary(inside(span.start));
+        let end = self.text.ceil_char_boundary(inside(span.end));
+        start..end.max(start)
+    }
+}
 
 impl Diagnostics {
     /// All diagnostics as text for people, with the lines that they are about.
@@ -26,35 +50,48 @@ impl Diagnostics {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
-        let mut snippet = self
-            .snippet(diagnostic.file)
-            .annotation(AnnotationKind::Primary.span(self.clamp(diagnostic.file, &diagnostic.span)));
-        let mut elsewhere: Vec<(FileId, Snippet<'a, _>)> = Vec::new();
-        for label in &diagnostic.labels {
-            let annotation =
-                AnnotationKind::Context.span(self.clamp(label.file, &label.span)).label(label.text.as_str());
-            if label.file == diagnostic.file {
-                snippet = snippet.annotation(annotation);
+        let mut spans = vec![diagnostic.span.clone()];
+        spans.extend(self.labels(diagnostic).filter(|(near, _)| *near).map(|(_, label)| label.span.clone()));
+        let window = self.window(diagnostic.file, &spans);
+        let primary = AnnotationKind::Primary.span(window.clamp(&diagnostic.span));
+        let mut snippet = window.snippet().annotation(primary);
+        let mut elsewhere = Vec::new();
+        for (near, label) in self.labels(diagnostic) {
+            if near {
+                let span = window.clamp(&label.span);
+                snippet = snippet.annotation(AnnotationKind::Context.span(span).label(label.text.as_str()));
             } else {
-                elsewhere.push((label.file, self.snippet(label.file).annotation(annotation)));
+                let window = self.window(label.file, std::slice::from_ref(&label.span));
+                let span = window.clamp(&label.span);
+                let annotation = AnnotationKind::Context.span(span).label(label.text.as_str());
+                elsewhere.push(window.snippet().annotation(annotation));
             }
         }
-        let mut group = title.element(snippet).elements(elsewhere.into_iter().map(|(_, snippet)| snippet));
+        let mut group = title.element(snippet).elements(elsewhere);
         if let Some(help) = &diagnostic.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         group
     }
 
-    fn snippet<'a, T: Clone>(&'a self, file: FileId) -> Snippet<'a, T> {
-        Snippet::source(self.sources.text(file)).path(self.sources.name(file)).fold(true)
+    /// The labels, and whether each is near enough to stand in the same piece of the file.
+    fn labels<'a>(&self, diagnostic: &'a Diagnostic) -> impl Iterator<Item = (bool, &'a Label)> {
+        diagnostic.labels.iter().map(|label| {
+            let distance = label.span.start.abs_diff(diagnostic.span.start);
+            (label.file == diagnostic.file && distance < FARTHEST, label)
+        })
     }
 
-    fn clamp(&self, file: FileId, span: &Range<usize>) -> Range<usize> {
+    /// The lines of a file that hold `spans`, so that a large file is not looked through for each diagnostic.
+    fn window(&self, file: FileId, spans: &[Range<usize>]) -> Window<'_> {
         let text = self.sources.text(file);
-        let start = text.floor_char_boundary(span.start.min(text.len()));
-        let end = text.ceil_char_boundary(span.end.min(text.len()));
-        start..end.max(start)
+        let start = spans.iter().map(|span| span.start).min().unwrap_or(0).min(text.len());
+        let end = spans.iter().map(|span| span.end).max().unwrap_or(0).clamp(start, text.len());
+        let (start, end) = (text.floor_char_boundary(start), text.ceil_char_boundary(end));
+        let first = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let last = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
+        let line = text[..first].matches('\n').count() + 1;
+        Window { name: self.sources.name(file), text: &text[first..last], start: first, line }
     }
 
     /// All diagnostics as an array of objects, for programs.

@@ -239,6 +239,15 @@ impl Checker<'_> {
                 let (start, end) = (self.range(&comprehension.iter_range), self.text.len());
                 start.start..end
             }
+            Expr::Call(call) => {
+                let own = offset(self.info, node.id).unwrap_or(0..self.text.len());
+                // The parser puts a call at its bracket; the name stands before it.
+                let before = self.text.get(..own.start).unwrap_or_default().trim_end();
+                match before.strip_suffix(call.func_name.as_str()) {
+                    Some(rest) => rest.len()..before.len(),
+                    None => own,
+                }
+            }
             _ => offset(self.info, node.id).unwrap_or(0..self.text.len()),
         };
         range.start.min(self.text.len())..range.end.min(self.text.len())

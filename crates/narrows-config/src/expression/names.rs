@@ -72,19 +72,26 @@ impl Checker<'_> {
                 if map == KeyedMap::Captures { "ask for one group: `captures[1]`".into() } else { help };
             return self.fail(Problem::new(Code::TypeMismatch, self.range(node), message).help(help));
         }
-        let known: Vec<&str> = Fact::ALL
+        let known: Vec<&'static str> = Fact::ALL
             .iter()
             .map(|fact| fact.name())
             .chain(KeyedMap::ALL.iter().map(|(name, _)| *name))
             .collect();
         let problem = Problem::new(Code::UnknownFact, self.range(node), format!("there is no `{name}`"));
         let namespace = name.split('.').next().unwrap_or_default();
-        let siblings: Vec<&str> =
+        let siblings: Vec<&'static str> =
             known.iter().filter(|known| known.split('.').next() == Some(namespace)).copied().collect();
-        let suffixed = known.iter().find(|known| known.split('.').nth(1) == Some(name.as_str()));
-        let help = match nearest(&name, if siblings.is_empty() { &known } else { &siblings })
-            .or(suffixed.copied())
-        {
+        let last = |name: &'static str| name.split_once('.').map_or(name, |(_, last)| last);
+        let written = if siblings.is_empty() {
+            name.as_str()
+        } else {
+            name.split_once('.').map_or("", |(_, last)| last)
+        };
+        let candidates: Vec<&'static str> = if siblings.is_empty() { known } else { siblings.clone() };
+        let lasts: Vec<&'static str> = candidates.iter().map(|name| last(name)).collect();
+        let near =
+            nearest(written, &lasts).and_then(|near| candidates.iter().find(|name| last(name) == near));
+        let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if siblings.is_empty() => {
                 "names begin with `request.`, `response.`, `connection.`, `time.` or `captures`".into()

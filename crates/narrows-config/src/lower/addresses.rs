@@ -110,9 +110,10 @@ fn unix_path(path: &str) -> Result<PathBuf, Wrong> {
 fn split_port<'t>(text: &'t str, example: &str) -> Result<(&'t str, &'t str), Wrong> {
     let missing = |help: String| (Code::MissingPort, format!("`{text}` has no port"), Some(help));
     if text.parse::<u16>().is_ok() {
-        return Err(missing(format!("for port {text} write `{}`", example.replace("8080", text))));
+        return Err(bad(text, format!("for port {text} write `{}`", example.replace("8080", text))));
     }
-    if let Ok(IpAddr::V6(address)) = text.trim_matches(['[', ']']).parse() {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(IpAddr::V6(address)) = bare.parse() {
         return Err(missing(format!("write `[{address}]:8080`")));
     }
     match text.rsplit_once(':') {

@@ -68,20 +68,20 @@ impl Lowering<'_> {
         let read = std::fs::File::open(&path)
             .and_then(|opened| opened.take(defaults::PAGE_BYTES + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
-            let message = format!("cannot read `{}`: {error}", path.display());
+            let message = format!("cannot read `{}`: {error}", file.text);
             let help = "relative paths start from the folder of the configuration file";
             self.reporter.report(Finding::error(Code::PageUnreadable, file.place, message).help(help));
             return None;
         }
         if bytes.len() as u64 > defaults::PAGE_BYTES {
-            let message = format!("`{}` is larger than {} bytes", path.display(), defaults::PAGE_BYTES);
+            let message = format!("`{}` is larger than {} bytes", file.text, defaults::PAGE_BYTES);
             self.reporter.report(Finding::error(Code::PageTooLarge, file.place, message));
             return None;
         }
         match String::from_utf8(bytes) {
             Ok(text) => Some(Template::literal(&text)),
             Err(_) => {
-                let message = format!("`{}` is not UTF-8 text", path.display());
+                let message = format!("`{}` is not UTF-8 text", file.text);
                 self.reporter.report(Finding::error(Code::PageUnreadable, file.place, message));
                 None
             }

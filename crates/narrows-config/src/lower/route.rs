@@ -301,7 +301,7 @@ impl Lowering<'_> {
                 let message = "this route is never reached";
                 let finding = Finding::warning(Code::Shadowed, route.place, message);
                 let finding = finding.label(first, "this one has the same conditions and comes first");
-                self.reporter.report(finding);
+                self.reporter.defer(finding);
             }
         }
     }

@@ -8,6 +8,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+/// Decodes each item; those that cannot be read are left out.
+fn decode_items<T: Shape>(items: &[Node], reporter: &mut Reporter) -> Vec<T> {
+    reporter.key = None;
+    items.iter().filter_map(|item| T::decode(item, reporter)).collect()
+}
+
 /// A list.
 #[derive(Debug)]
 pub(crate) struct Plain<T>(pub(crate) Vec<T>);
@@ -15,9 +21,7 @@ pub(crate) struct Plain<T>(pub(crate) Vec<T>);
 impl<T: Shape> Shape for Plain<T> {
     fn decode(node: &Node, reporter: &mut Reporter) -> Option<Self> {
         match &node.content {
-            Content::List(items) => {
-                Some(Plain(items.iter().filter_map(|item| T::decode(item, reporter)).collect()))
-            }
+            Content::List(items) => Some(Plain(decode_items(items, reporter))),
             _ => {
                 wrong_kind(node, "a list", reporter);
                 None
@@ -59,9 +63,7 @@ impl<T: Shape> Shape for OneOrMany<T> {
                 reporter.report(Finding::error(Code::EmptyList, node.place, message));
                 None
             }
-            Content::List(items) => {
-                Some(OneOrMany(items.iter().filter_map(|item| T::decode(item, reporter)).collect()))
-            }
+            Content::List(items) => Some(OneOrMany(decode_items(items, reporter))),
             _ => T::decode(node, reporter).map(|one| OneOrMany(vec![one])),
         }
     }
@@ -153,14 +155,14 @@ impl<K: KeyShape, T: Shape> Shape for Map<K, T> {
         let mut decoded = Vec::new();
         for (key, value) in entries(node, reporter)? {
             let Some(name) = key.as_text() else {
-                wrong_kind(key, K::WRITTEN, reporter);
+                wrong_kind(key, &format!("a {}", K::WRITTEN), reporter);
                 continue;
             };
             if let Err(finding) = K::check(name) {
                 reporter.report(finding);
                 continue;
             }
-            if let Some(value) = super::decode_value(&name.text, value, reporter) {
+            if let Some(value) = super::decode_value(key, value, reporter) {
                 decoded.push((name.clone(), value));
             }
         }
