@@ -1,0 +1,46 @@
+//! `narrows check`: everything that is wrong, at once.
+
+use crate::Files;
+use clap::ValueEnum;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+pub(crate) const HELP: &str = "Examples:
+  narrows check narrows.yaml
+  narrows check --format json narrows.yaml    for editors and CI
+
+Exit status: 0 when the configuration can run (warnings are printed), 1 when it cannot.";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    files: Files,
+    /// How diagnostics are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// An array of objects
+    Json,
+}
+
+pub(crate) fn check(arguments: &Arguments) -> ExitCode {
+    let loaded = narrows_config::load(&arguments.files.files);
+    match arguments.format {
+        Format::Json => {
+            crate::print(&format!("{:#}\n", loaded.diagnostics.to_json()));
+        }
+        Format::Text => {
+            eprint!("{}", loaded.diagnostics.render(std::io::stderr().is_terminal()));
+            if let Some(plan) = &loaded.plan {
+                let (listeners, upstreams) = (plan.listeners.len(), plan.upstreams.len());
+                crate::print(&format!("ok: {listeners} listeners, {upstreams} upstreams\n"));
+            }
+        }
+    }
+    if loaded.plan.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
