@@ -21,7 +21,7 @@ mod tree;
 
 pub use code::{Code, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
-pub use reference::{reference, schema};
+pub use reference::{reference, routing, schema};
 pub use source::Sources;
 
 use diagnostic::{Finding, Reporter};

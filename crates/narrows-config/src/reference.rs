@@ -1,11 +1,15 @@
 //! The JSON Schema and the reference of the native configuration, made from the declared tables.
 
+mod routing;
+
 use crate::Code;
 use crate::model::Configuration;
 use crate::shape::{Presence, Shape, TableReference, title};
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use std::fmt::Write;
+
+pub use routing::routing;
 
 /// The JSON Schema of the native configuration, for editors and checkers.
 pub fn schema() -> Value {
