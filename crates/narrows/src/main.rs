@@ -1,6 +1,7 @@
 //! Narrows: a layer-4 and layer-7 reverse proxy and load balancer.
 
 mod check;
+mod demo;
 mod run;
 mod signals;
 
@@ -23,6 +24,9 @@ const EXAMPLES: &str = "Begin with:
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show a proxy at work: small servers, the proxy, and lines to try
+    #[command(after_help = demo::HELP)]
+    Demo(demo::Arguments),
     /// Serve what the configuration says, until SIGTERM or Ctrl-C
     #[command(after_help = run::HELP)]
     Run(run::Arguments),
@@ -46,6 +50,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Demo(arguments) => demo::demo(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Schema { markdown: true } => print(&narrows_config::reference()),
