@@ -35,6 +35,7 @@ codes! {
     "N0007" TooManyNodes "The text, or what its aliases expand to, holds too many values.",
     "N0008" SeveralDocuments "A file holds more than one YAML document.",
     "N0009" Merge "A merge key (`<<`) has a value that is not a table.",
+    "N0010" Tag "A value has a YAML tag (`!name`); there are none.",
     "N0101" UnknownKey "A table has a key that does not exist.",
     "N0102" MissingKey "A table lacks a key that it needs.",
     "N0103" WrongKind "A value is of the wrong kind, a list instead of a text for instance.",

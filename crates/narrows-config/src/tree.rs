@@ -149,3 +149,6 @@ fn literal_offset(written: &str, text: &str, range: &Range<usize>) -> Option<Ran
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,7 +91,7 @@ impl Lowering<'_> {
             Protocol::Http => ("http", "tcp"),
             Protocol::Tcp => ("tcp", "http"),
         };
-        let message = format!("`{key}` is for {of} listeners, this is a {here} listener");
+        let message = format!("`{key}` is for {of} listeners, the protocol here is {here}");
         let help = format!("remove it, or set `protocol: {of}` for this listener");
         self.reporter.report(Finding::error(Code::OtherProtocol, place, message).help(help));
     }

@@ -131,7 +131,7 @@ impl Lowering<'_> {
     }
 
     fn action(&mut self, written: &model::Route, scope: Scope<'_>) -> Option<Action> {
-        self.one_action(&written.keys, written.place)?;
+        self.one_action(&written.keys, written.place, Protocol::Http)?;
         if let Some(name) = &written.upstream {
             return self.upstream_named(name).map(Action::Upstream);
         }
@@ -162,14 +162,22 @@ impl Lowering<'_> {
     }
 
     /// Refuses routes without an action, or with several.
-    pub(super) fn one_action(&mut self, keys: &[(&'static str, Place)], route: Place) -> Option<()> {
+    pub(super) fn one_action(
+        &mut self,
+        keys: &[(&'static str, Place)],
+        route: Place,
+        protocol: Protocol,
+    ) -> Option<()> {
         let actions: Vec<_> = keys.iter().filter(|(key, _)| ACTIONS.contains(key)).collect();
         match actions.as_slice() {
             [_] => return Some(()),
             [] => {
                 let place = route.first_line(&self.reporter.sources);
                 let message = "this route does not say what to do";
-                let help = "add one of `upstream`, `split`, `respond` and `redirect`";
+                let help = match protocol {
+                    Protocol::Http => "add one of `upstream`, `split`, `respond` and `redirect`",
+                    Protocol::Tcp => "add `upstream`",
+                };
                 self.reporter.report(Finding::error(Code::NoAction, place, message).help(help));
             }
             [(first, place), (second, other), ..] => {

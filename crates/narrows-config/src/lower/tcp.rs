@@ -27,7 +27,7 @@ impl Lowering<'_> {
             let names = route.sni.iter().flat_map(|names| &names.0);
             let hosts = names.filter_map(|name| self.host_pattern(name, Code::BadServerName)).collect();
             let conditions = self.conditions(route, true);
-            if self.one_action(&route.keys, route.place).is_none() {
+            if self.one_action(&route.keys, route.place, Protocol::Tcp).is_none() {
                 continue;
             }
             let Some(upstream) = route.upstream.as_ref().and_then(|name| self.upstream_named(name)) else {

@@ -11,7 +11,7 @@ pub fn routing() -> String {
     );
     text.push_str("A listener has routes. `narrows explain FILE METHOD URL` shows which one takes a request, and why.\n\n");
     text.push_str("## Precedence\n\n");
-    for line in include_str!("../precedence.rs").lines().map_while(|line| line.strip_prefix("//!")).skip(2) {
+    for line in include_str!("../precedence.rs").lines().map_while(|line| line.strip_prefix("//!")) {
         text.push_str(line.strip_prefix(' ').unwrap_or(line));
         text.push('\n');
     }

@@ -86,7 +86,9 @@ impl<const LEAST: u64, const MOST: u64> Shape for Number<LEAST, MOST> {
         let number = number.filter(|number| (LEAST..=MOST).contains(number) && text.style == Style::Plain);
         if number.is_none() {
             let message = format!("expected a whole number from {LEAST} to {MOST}, found `{}`", text.text);
-            reporter.report(Finding::error(Code::NumberOutOfRange, node.place, message));
+            let quoted = text.style != Style::Plain && text.text.parse::<u64>().is_ok();
+            let help = quoted.then(|| "write the number without quotes".to_owned());
+            reporter.report(Finding::error(Code::NumberOutOfRange, node.place, message).maybe_help(help));
         }
         Some(Number { number: number?, place: node.place })
     }

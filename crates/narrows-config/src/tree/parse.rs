@@ -6,6 +6,7 @@ use crate::diagnostic::{Finding, Reporter};
 use crate::source::Place;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Deepest nesting of tables and lists.
 const MAXIMUM_DEPTH: usize = 64;
@@ -97,14 +98,21 @@ struct Builder<'t> {
 impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span, reporter: &mut Reporter) -> Result<(), Finding> {
         match event {
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span, reporter);
                 let place = self.scalar_place(span, style);
                 let text = Text { text: text.into_owned(), style: self::style(style), place };
                 let node = Node { place, content: Content::Scalar(text) };
                 self.finish(node, anchor, 1, 0, reporter)
             }
-            Event::SequenceStart(anchor, _) => self.begin(span, anchor, None),
-            Event::MappingStart(anchor, _) => self.begin(span, anchor, Some(None)),
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span, reporter);
+                self.begin(span, anchor, None)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span, reporter);
+                self.begin(span, anchor, Some(None))
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(mut open) = self.open.pop() else { return Ok(()) };
                 open.settle_merged();
@@ -187,20 +195,37 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// A tag would be ignored, and nothing is ignored silently.
+    fn refuse_tag(&self, is_tagged: bool, span: Span, reporter: &mut Reporter) {
+        if is_tagged {
+            let place = self.place(span).first_line(&reporter.sources);
+            reporter.report(Finding::error(
+                Code::Tag,
+                place,
+                "this value has a tag, remove the `!...` before it",
+            ));
+        }
+    }
+
     fn place(&self, span: Span) -> Place {
         let start = self.offsets.byte(span.start.index());
         let end = self.offsets.byte(span.end.index()).max(start);
         Place { file: self.file, start, end }
     }
 
-    /// The scanner's span of a plain scalar may include what follows it.
+    /// The scanner's span may include blanks and a comment behind the scalar.
     fn scalar_place(&self, span: Span, style: ScalarStyle) -> Place {
         let mut place = self.place(span);
         let written = self.text.get(place.start..place.end).unwrap_or_default();
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             return place;
         }
-        place.end = place.start + written.trim_end().len();
+        let quoted = match style {
+            ScalarStyle::SingleQuoted => quoted_length(written, b'\''),
+            ScalarStyle::DoubleQuoted => quoted_length(written, b'"'),
+            _ => None,
+        };
+        place.end = place.start + quoted.unwrap_or_else(|| written.trim_end().len());
         place
     }
 }
@@ -250,10 +275,24 @@ impl Open {
     fn settle_merged(&mut self) {
         for (key, value) in std::mem::take(&mut self.merged) {
             let name = key.as_text().map(|text| text.text.clone()).unwrap_or_default();
-            if !self.keys.contains_key(&name) {
-                self.keys.insert(name, key.place);
+            if let Entry::Vacant(vacant) = self.keys.entry(name) {
+                vacant.insert(key.place);
                 self.entries.push((key, value));
             }
+        }
+    }
+}
+
+/// Bytes of a quoted scalar, quotes included.
+fn quoted_length(written: &str, quote: u8) -> Option<usize> {
+    let bytes = written.as_bytes();
+    let mut at = 1;
+    loop {
+        match (*bytes.get(at)?, bytes.get(at + 1)) {
+            (b'\\', _) if quote == b'"' => at += 2,
+            (byte, Some(next)) if byte == quote && *next == quote && quote == b'\'' => at += 2,
+            (byte, _) if byte == quote => return Some(at + 1),
+            _ => at += 1,
         }
     }
 }
