@@ -48,6 +48,50 @@ pub enum PathPattern {
     Regex(Pattern),
 }
 
+impl HostPattern {
+    /// Whether `host` is meant. The table does not ask one by one; `explain` does.
+    pub fn covers(&self, host: &str) -> bool {
+        match self {
+            HostPattern::Exact(exact) => **exact == *host,
+            HostPattern::Below(domain) => {
+                host.strip_suffix(&**domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            HostPattern::Exact(host) => formatter.write_str(host),
+            HostPattern::Below(domain) => write!(formatter, "*.{domain}"),
+        }
+    }
+}
+
+impl PathPattern {
+    /// Whether `path` is meant. The table does not ask one by one; `explain` does.
+    pub fn covers(&self, path: &str) -> bool {
+        match self {
+            PathPattern::Exact(exact) => **exact == *path,
+            PathPattern::Prefix(prefix) => {
+                path.strip_prefix(&**prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            PathPattern::Glob(_, pattern) | PathPattern::Regex(pattern) => pattern.matches(path),
+        }
+    }
+}
+
+impl std::fmt::Display for PathPattern {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PathPattern::Exact(path) | PathPattern::Glob(path, _) => formatter.write_str(path),
+            PathPattern::Prefix(prefix) => write!(formatter, "{prefix}/*"),
+            PathPattern::Regex(pattern) => write!(formatter, "regex {}", pattern.text()),
+        }
+    }
+}
+
 /// A condition with its text.
 #[derive(Debug, Clone)]
 pub struct Condition {
@@ -173,13 +217,10 @@ impl RouteTable {
 impl Rule {
     /// The longest prefix among the rule's paths that `path` lies under.
     pub fn matched_prefix(&self, path: &str) -> Option<&str> {
-        let under = |prefix: &str| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         self.paths
             .iter()
             .filter_map(|pattern| match pattern {
-                PathPattern::Prefix(prefix) if under(prefix) => Some(&**prefix),
+                PathPattern::Prefix(prefix) if pattern.covers(path) => Some(&**prefix),
                 _ => None,
             })
             .max_by_key(|prefix| prefix.len())

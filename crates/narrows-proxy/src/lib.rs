@@ -19,6 +19,7 @@ mod tunnel;
 mod worker;
 
 pub use fault::{Fault, Meaning, Side};
+pub use outgoing::preview_request_head;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
 pub use tcp::TcpFacts;

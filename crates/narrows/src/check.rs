@@ -2,7 +2,6 @@
 
 use crate::Files;
 use clap::ValueEnum;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "Examples:
@@ -35,7 +34,7 @@ pub(crate) fn check(arguments: &Arguments) -> ExitCode {
             crate::print(&format!("{:#}\n", loaded.diagnostics.to_json()));
         }
         Format::Text => {
-            eprint!("{}", loaded.diagnostics.render(std::io::stderr().is_terminal()));
+            crate::run::show(&loaded.diagnostics);
             if let Some(plan) = &loaded.plan {
                 let (listeners, upstreams) = (plan.listeners.len(), plan.upstreams.len());
                 crate::print(&format!("ok: {listeners} listeners, {upstreams} upstreams\n"));

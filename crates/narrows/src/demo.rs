@@ -34,7 +34,7 @@ pub(crate) fn demo(arguments: &Arguments) -> ExitCode {
     }
     let loaded = narrows_config::load_text("demo.yaml", &configuration, Path::new("."));
     let Some(plan) = loaded.plan else {
-        eprint!("{}", loaded.diagnostics.render(false));
+        run::show(&loaded.diagnostics);
         return ExitCode::FAILURE;
     };
     let port = |port: u16| port + arguments.port_offset;

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod run;
 mod signals;
 
@@ -33,6 +34,9 @@ enum Command {
     /// Say everything that is wrong with a configuration; exit 0 when nothing is
     #[command(after_help = check::HELP)]
     Check(check::Arguments),
+    /// Say which rule would take a request, what each rule saw, and where it goes
+    #[command(after_help = explain::HELP)]
+    Explain(explain::Arguments),
     /// Print the JSON Schema of the configuration, for editors
     Schema {
         /// Print the reference in Markdown instead
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Schema { markdown: true } => print(&narrows_config::reference()),
         Command::Schema { markdown: false } => print(&format!("{:#}\n", narrows_config::schema())),
         Command::Version => print(&format!("narrows {}\n", env!("CARGO_PKG_VERSION"))),
@@ -69,6 +74,12 @@ fn print(text: &str) -> ExitCode {
     use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
+}
+
+/// Says on standard error what keeps a command from its work.
+fn fail(message: &str) -> ExitCode {
+    eprintln!("narrows: {message}");
+    ExitCode::FAILURE
 }
 
 /// Where configuration is read from.

@@ -1,8 +1,10 @@
 //! `narrows run`: from files to a serving process.
 
-use crate::{Files, signals};
+use crate::{Files, fail, signals};
+use narrows_config::Diagnostics;
 use narrows_plan::Plan;
 use narrows_proxy::Server;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "Examples:
@@ -23,12 +25,17 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let loaded = narrows_config::load(&arguments.files.files);
-    if !loaded.diagnostics.is_empty() {
-        eprint!("{}", loaded.diagnostics.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
-    }
+    show(&loaded.diagnostics);
     match loaded.plan {
         Some(plan) => serve(plan, arguments.workers.map(usize::from)),
         None => ExitCode::FAILURE,
+    }
+}
+
+/// Prints diagnostics on standard error, in colour where somebody looks.
+pub(crate) fn show(diagnostics: &Diagnostics) {
+    if !diagnostics.is_empty() {
+        eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
     }
 }
 
@@ -58,9 +65,4 @@ pub(crate) fn serve(plan: Plan, workers: Option<usize>) -> ExitCode {
     }
     eprintln!("narrows: ready");
     signals.wait(running)
-}
-
-fn fail(message: &str) -> ExitCode {
-    eprintln!("narrows: {message}");
-    ExitCode::FAILURE
 }

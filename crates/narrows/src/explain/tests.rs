@@ -1,0 +1,65 @@
+use super::*;
+use clap::Parser;
+use std::path::Path;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// The report for a request to the demo.
+fn report(words: &[&str]) -> String {
+    let demo = include_str!("../../../../examples/demo.yaml");
+    let plan = narrows_config::load_text("demo.yaml", demo, Path::new(".")).plan.unwrap();
+    let Line { arguments } = Line::parse_from([&["explain", "demo.yaml"], words].concat());
+    let url = Url::parse(&arguments.url).unwrap();
+    let listeners = candidates(&plan, &url, arguments.method == "TCP", None);
+    let reports = listeners.iter().map(|listener| match &listener.protocol {
+        Protocol::Http(http) => http::explain(&plan, listener, http, &url, &arguments),
+        Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, &url, &arguments),
+    });
+    reports.map(|report| report.to_text()).collect()
+}
+
+#[test]
+fn the_rule_that_takes_a_request_is_named_with_the_values_it_saw() {
+    let text = report(&["GET", "http://video.example.com/film", "-H", "x-beta: 1"]);
+    assert!(text.contains("TAKEN"), "{text}");
+    assert!(text.contains("request.headers[\"x-beta\"] = \"1\""), "{text}");
+    assert!(text.contains("upstream video-beta"), "{text}");
+    assert!(text.contains("endpoint 127.0.0.1:9106"), "{text}");
+}
+
+#[test]
+fn a_condition_that_fails_is_shown_before_the_rule_that_wins() {
+    let text = report(&["GET", "http://video.example.com/film"]);
+    let failed = text.find("a condition does not hold").unwrap();
+    assert!(failed < text.find("TAKEN").unwrap(), "{text}");
+    assert!(text.contains("upstream video ("), "{text}");
+}
+
+#[test]
+fn a_redirect_is_shown_with_its_captures() {
+    let text = report(&["GET", "http://www.example.com/old/news"]);
+    assert!(text.contains("redirects with 301 to /new/news"), "{text}");
+}
+
+#[test]
+fn a_request_that_nothing_takes_says_so() {
+    let text = report(&["GET", "http://nobody.example.com/", "--all"]);
+    assert!(text.contains("refused with 404 no-route"), "{text}");
+    assert!(text.contains("the host differs"), "{text}");
+}
+
+#[test]
+fn a_request_that_is_no_http_says_why() {
+    let text = report(&["GET", "http://www.example.com/", "-H", "bad header"]);
+    assert!(text.contains("refused with 400"), "{text}");
+}
+
+#[test]
+fn a_tcp_connection_is_explained_by_its_port() {
+    let text = report(&["TCP", "tcp://127.0.0.1:9090"]);
+    assert!(text.contains("upstream lines"), "{text}");
+}
