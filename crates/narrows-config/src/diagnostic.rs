@@ -142,13 +142,18 @@ pub(crate) struct Reporter {
 const MAXIMUM_DIAGNOSTICS: usize = 10_000;
 
 impl Reporter {
+    /// Whether further findings would not be kept, so that there is no need to make them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= MAXIMUM_DIAGNOSTICS
+    }
+
     /// A warning that may only be the consequence of an error elsewhere: kept when there is none.
     pub(crate) fn defer(&mut self, finding: Finding) {
         self.deferred.push(finding);
     }
 
     pub(crate) fn report(&mut self, finding: Finding) {
-        if self.list.len() >= MAXIMUM_DIAGNOSTICS {
+        if self.is_full() {
             return;
         }
         let Place { file, start, end } = finding.place;

@@ -120,7 +120,11 @@ impl Lowering<'_> {
             }
             return Some(*id);
         }
-        let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        if self.reporter.is_full() {
+            return None;
+        }
+        let mut known: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        known.sort_unstable();
         let mut finding = Finding::error(
             Code::UnknownUpstream,
             name.place,
@@ -135,8 +139,6 @@ impl Lowering<'_> {
                 name.text
             ));
         } else {
-            let mut known = known;
-            known.sort_unstable();
             known.truncate(12);
             finding = finding.help(format!("upstreams are: {}", known.join(", ")));
         }

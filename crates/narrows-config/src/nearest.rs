@@ -1,5 +1,10 @@
 //! The known name that an unknown one was probably meant to be.
 
+/// Most letters that may be wrong.
+const MAXIMUM_SLIPS: usize = 3;
+/// Most names that are compared, so that a long text of mistakes is told quickly.
+const MAXIMUM_NAMES: usize = 1000;
+
 /// The nearest of `known`, when it is near enough to be a slip.
 pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     if written.len() > 64 {
@@ -7,9 +12,12 @@ pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     }
     let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
     let wanted = plain(written);
-    let allowed = (wanted.chars().count() / 3).clamp(1, 3);
+    let allowed = (wanted.chars().count() / 3).clamp(1, MAXIMUM_SLIPS);
+    let is_comparable = |name: &&&str| name.len().abs_diff(written.len()) <= 2 * MAXIMUM_SLIPS;
     known
         .iter()
+        .take(MAXIMUM_NAMES)
+        .filter(is_comparable)
         .map(|name| (distance(&wanted, &plain(name)), *name))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
@@ -17,7 +25,7 @@ pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
         .or_else(|| {
             // One is the other with more letters: `upstreams` and `upstream`.
             let related = |name: &&&str| wanted.len() > 2 && (plain(name).starts_with(&wanted));
-            known.iter().find(related).copied()
+            known.iter().take(MAXIMUM_NAMES).find(related).copied()
         })
 }
 

@@ -219,6 +219,9 @@ pub(crate) fn wrong_kind(node: &Node, expected: &str, reporter: &mut Reporter) {
 }
 
 pub(crate) fn unknown_key(key: &Node, known: &[&str], reporter: &mut Reporter) {
+    if reporter.is_full() {
+        return;
+    }
     let Some(name) = key.as_text() else {
         let message = format!("expected a key, found {}", key.kind());
         reporter.report(Finding::error(Code::WrongKind, key.place.first_line(&reporter.sources), message));

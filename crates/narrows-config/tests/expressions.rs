@@ -7,9 +7,8 @@ use std::path::Path;
 /// Compiles one condition of a listener.
 fn compile(expression: &str, protocol: &str) -> Result<Expression, String> {
     let quoted = serde_json::to_string(expression).expect("a text");
-    let action = if protocol == "tcp" { "upstream: app" } else { "upstream: app" };
     let text = format!(
-        "listeners: {{ web: {{ bind: ':80', protocol: {protocol}, routes: [{{ when: {quoted}, {action} }}] }} }}\nupstreams: {{ app: {{ endpoints: '127.0.0.1:1' }} }}\n"
+        "listeners: {{ web: {{ bind: ':80', protocol: {protocol}, routes: [{{ when: {quoted}, upstream: app }}] }} }}\nupstreams: {{ app: {{ endpoints: '127.0.0.1:1' }} }}\n"
     );
     let loaded = load_text("test.yaml", &text, Path::new("."));
     let rendered = loaded.diagnostics.render(false);
