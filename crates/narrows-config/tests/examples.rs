@@ -15,3 +15,14 @@ fn the_examples_load_without_a_word() {
         assert!(loaded.plan.is_some());
     }
 }
+
+#[test]
+fn every_example_in_the_folder_loads() {
+    let entries = std::fs::read_dir(example("")).expect("the examples");
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let loaded = load(std::slice::from_ref(&path));
+            assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics.render(false));
+        }
+    }
+}
