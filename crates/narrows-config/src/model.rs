@@ -4,7 +4,7 @@ mod keys;
 mod listener;
 mod route;
 
-use crate::shape::{Duration, Map, Number, OPTIONAL, OrOff, REQUIRED, choice, table};
+use crate::shape::{Duration, Map, Number, OPTIONAL, OrOff, REQUIRED, choice, otherwise, table};
 use crate::tree::Text;
 use narrows_plan::defaults;
 
@@ -47,7 +47,7 @@ table! {
     /// What holds for the whole process.
     Settings {
         /// Workers; each serves connections on its own.
-        workers: Number<1, 1024> = "the number of cores",
+        workers: Number<1, 1024> = otherwise("the number of cores"),
         /// How long a graceful stop waits for running work.
         drain: Duration = time(defaults::DRAIN),
         /// Where a line for each request and connection goes: `off`, `stdout`, `stderr` or the path of a file.

@@ -46,7 +46,7 @@ fn write_table(text: &mut String, table: &TableReference) {
         let default = match &row.presence {
             Presence::Required => "required".to_owned(),
             Presence::Optional => String::new(),
-            Presence::Default(default) if default.contains(' ') || default.contains('`') => default.clone(),
+            Presence::Otherwise(what) => (*what).to_owned(),
             Presence::Default(default) => format!("`{default}`"),
         };
         let doc = trim_lines(row.doc).replace('\n', " ").replace('|', "\\|");

@@ -29,10 +29,17 @@ pub(crate) enum Presence {
     Required,
     Optional,
     Default(String),
+    /// What holds is no value that could be written.
+    Otherwise(&'static str),
 }
 
 /// The key must be there.
 pub(crate) const REQUIRED: Presence = Presence::Required;
+/// Without the key something holds that cannot be written as a value.
+pub(crate) fn otherwise(what: &'static str) -> Presence {
+    Presence::Otherwise(what)
+}
+
 /// Without the key nothing happens.
 pub(crate) const OPTIONAL: Presence = Presence::Optional;
 
@@ -258,7 +265,7 @@ impl ObjectSchema {
             object.insert("description".into(), unwrap_lines(doc).into());
             match presence {
                 Presence::Required => self.required.push(key),
-                Presence::Optional => {}
+                Presence::Optional | Presence::Otherwise(_) => {}
                 Presence::Default(text) => drop(object.insert("default".into(), default_value(text))),
             }
         }

@@ -4,7 +4,7 @@ use super::keys::StatusKey;
 use super::route::Route;
 use super::{size, time};
 use crate::shape::{
-    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, choice, table,
+    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, choice, otherwise, table,
 };
 use crate::tree::Text;
 use narrows_plan::defaults;
@@ -23,7 +23,7 @@ table! {
         /// closed.
         upstream: Text = OPTIONAL,
         /// http: whose `Forwarded` and `X-Forwarded-*` headers are believed.
-        trusted_proxies: TrustedProxies = "nobody",
+        trusted_proxies: TrustedProxies = otherwise("nobody"),
         /// http: which headers tell the upstream about the client; `[]` sends none.
         forwarded: Plain<ForwardedKind> = "[\"x-forwarded\"]",
         /// http: a pseudonym that is added to `Via` (RFC 9110 section 7.6.3), or `off`.
@@ -83,7 +83,7 @@ table! {
         /// Addresses of the proxies, in CIDR notation.
         sources: OneOrMany<Text> = REQUIRED,
         /// Most hops that are walked, from the nearest.
-        hops: Number<1, 1000> = "as far as the sources allow",
+        hops: Number<1, 1000> = otherwise("as far as the sources allow"),
     }
 }
 

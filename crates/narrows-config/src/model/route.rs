@@ -3,7 +3,7 @@
 use super::keys::{Any, HeaderName, StatusKey};
 use super::listener::ErrorPage;
 use crate::shape::{
-    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, TextOr, table,
+    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, TextOr, otherwise, table,
 };
 use crate::tree::Text;
 
@@ -25,14 +25,14 @@ table! {
     /// know only them, `name`, `source`, `when` and `upstream`.
     Route {
         /// A name for logs, metrics and `narrows explain`.
-        name: Text = "`<listener>[<index>]`",
+        name: Text = otherwise("`<listener>[<index>]`"),
         /// Condition, http: the host of the request: `api.example.com`, or `*.example.com` for every host below.
-        host: OneOrMany<Text> = "any host",
+        host: OneOrMany<Text> = otherwise("any host"),
         /// Condition, http: the path: `/a` is exact, `/a/*` is a prefix at segment borders (`/a`, `/a/`, `/a/b`); any
         /// other `*`, `**` or `?` makes a glob (`*` and `?` within a segment, `**` across segments).
-        path: OneOrMany<TextOr<PathTable>> = "any path",
+        path: OneOrMany<TextOr<PathTable>> = otherwise("any path"),
         /// Condition, http: one of these methods.
-        method: OneOrMany<Text> = "any method",
+        method: OneOrMany<Text> = otherwise("any method"),
         /// Condition, http: request headers by name. A text must be equal.
         headers: Map<HeaderName, TextOr<Matcher>> = OPTIONAL,
         /// Condition, http: cookies by name.
@@ -64,9 +64,9 @@ table! {
         /// http: pages for errors that the proxy makes, asked before the listener's.
         error_pages: Map<StatusKey, ErrorPage> = OPTIONAL,
         /// http: deadlines in place of the listener's.
-        timeouts: RouteTimeouts = "the listener's",
+        timeouts: RouteTimeouts = otherwise("the listener's"),
         /// http: limits in place of the listener's.
-        limits: RouteLimits = "the listener's",
+        limits: RouteLimits = otherwise("the listener's"),
     }
 }
 
@@ -116,7 +116,7 @@ table! {
         /// The status, from 200 to 599.
         status: Number<200, 599> = "200",
         /// A template for the body.
-        body: Text = "nothing",
+        body: Text = otherwise("nothing"),
         /// The type of the body.
         content_type: Text = "text/plain; charset=utf-8",
     }
