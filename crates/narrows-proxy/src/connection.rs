@@ -9,10 +9,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// How long and how much is read from a client that may still be sending when we have closed: without that the kernel answers with
+/// How long we read from a client that may still be sending when we have closed: without that the kernel answers with
 /// a reset, and the client loses the answer that it has not read yet (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 4 << 20;
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The client's end of a connection.
 pub(crate) struct Downstream {
@@ -98,12 +97,11 @@ impl Downstream {
             return;
         }
         self.watch.set(Some(LINGER));
-        let mut rest = LINGER_BYTES;
         poll_fn(|context| {
             let mut buffer = worker.buffers.take(0);
             loop {
                 match self.stream.poll_read(context, &mut buffer) {
-                    Poll::Ready(Ok(length)) if length > 0 && length <= rest => rest -= length,
+                    Poll::Ready(Ok(length)) if length > 0 => {}
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return self.watch.poll_expired(context),
                 }

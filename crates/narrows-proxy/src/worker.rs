@@ -12,11 +12,13 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// How many ticks lie between two looks through the idle upstream connections.
 const PRUNE_TICKS: u32 = 10;
+/// The shortest time between two warnings of the same kind.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 /// How many sets of exchange memory are kept.
 const KEPT_MEMORIES: usize = 256;
 
@@ -35,6 +37,7 @@ pub(crate) struct Worker {
     split_point: Cell<u32>,
     #[allow(clippy::vec_box, reason = "a box moves in and out of an exchange, its content does not")]
     memories: RefCell<Vec<Box<ExchangeMemory>>>,
+    warned: Cell<Option<Tick>>,
 }
 
 /// Memory that an exchange needs while it runs, reused by the next one.
@@ -70,7 +73,7 @@ pub(crate) async fn life(
             let worker = Rc::clone(&worker);
             move |accepted| match accepted {
                 Accepted::Connection(stream, peer) => worker.receive(place, stream, peer),
-                Accepted::Exhausted => worker.shed(),
+                Accepted::Exhausted => worker.survive_exhaustion(),
             }
         });
         tokio::task::spawn_local(accepting);
@@ -103,6 +106,7 @@ impl Worker {
             date: RefCell::new("".into()),
             split_point: Cell::new(number as u32),
             memories: RefCell::default(),
+            warned: Cell::new(None),
         };
         worker.look_at_the_clock();
         worker
@@ -152,10 +156,17 @@ impl Worker {
         self.deadlines.wake_all();
     }
 
-    /// Lets go of idle upstream connections.
-    fn shed(&self) {
-        let closed: usize = self.clusters.iter().map(Cluster::shed).sum();
-        if !self.draining.get() {
+    /// Closes idle upstream connections and says how many.
+    fn shed(&self) -> usize {
+        self.clusters.iter().map(Cluster::shed).sum()
+    }
+
+    /// No descriptor is left: lets go of what can be spared, and says so, but not all the time.
+    fn survive_exhaustion(&self) {
+        let closed = self.shed();
+        let now = self.now();
+        if self.warned.get().is_none_or(|last| now.since(last) >= WARN_EVERY) {
+            self.warned.set(Some(now));
             eprintln!(
                 "narrows: no descriptor left to accept a connection; closed {closed} idle upstream connections \
                  (raise the limit: ulimit -n)"
