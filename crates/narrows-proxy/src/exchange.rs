@@ -4,12 +4,12 @@ use crate::Fault;
 use crate::answer::Answer;
 use crate::connection::{Downstream, Next, Received, Timing, head_limits};
 use crate::flow::{Flow, FlowFault, Recode};
-use crate::forward::{self, Forwarding};
+use crate::forward::{self, Forwarding, Unanswered};
 use crate::request::{ConnectionFacts, Request};
 use crate::worker::{ExchangeMemory, Worker};
 use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::{Action, HttpListener, Route, Subject, UpstreamId};
-use narrows_wire::http1::{BodyFraming, FieldName, Method, Progress, Version, parse_request};
+use narrows_wire::http1::{FieldName, Method, Progress, Version, parse_request};
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
@@ -189,15 +189,14 @@ async fn pass<'a>(
         Forwarding { worker, listener, route, matched_prefix, request, cluster, timing: &timing, last };
     match forward::life(&forwarding, downstream, response, out, outcome).await {
         Ok(next) => next,
-        Err(fault) => {
+        Err(Unanswered { fault, is_received }) => {
             outcome.fault = Some(fault);
             if fault == Fault::ClientGone {
                 outcome.status = fault.meaning().status;
                 return Next::Close;
             }
             let answer = Answer::to_fault(fault, Some(request), &route.error_pages);
-            let keep_alive = request.head.framing == BodyFraming::None
-                && may_keep_alive(worker, downstream, request, last);
+            let keep_alive = is_received && wants_keep_alive(worker, request, last);
             reply(worker, listener, downstream, out, Some(request), &answer, keep_alive, outcome).await
         }
     }
@@ -210,10 +209,14 @@ fn may_keep_alive(worker: &Worker, downstream: &mut Downstream, request: &Reques
     match body.admit(&downstream.leftover) {
         Ok(length) if body.is_received() => {
             downstream.leftover.drain(..length);
-            request.head.keep_alive && !last && !worker.is_draining()
+            wants_keep_alive(worker, request, last)
         }
         _ => false,
     }
+}
+
+fn wants_keep_alive(worker: &Worker, request: &Request<'_>, last: bool) -> bool {
+    request.head.keep_alive && !last && !worker.is_draining()
 }
 
 #[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]

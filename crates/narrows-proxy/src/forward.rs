@@ -29,24 +29,55 @@ pub(crate) struct Forwarding<'a, 'r> {
     pub(crate) last: bool,
 }
 
-/// The life of a forwarded request: attempts until one is answered, then the answer. An error means that nothing was sent to the
-/// client yet, so that it can still be answered.
+/// Why no endpoint answered. Nothing was sent to the client yet.
+pub(crate) struct Unanswered {
+    pub(crate) fault: Fault,
+    /// Whether the whole request was received, so that the next one can be read behind it.
+    pub(crate) is_received: bool,
+}
+
+/// The life of a forwarded request: attempts until one is answered, then the answer.
 pub(crate) async fn life<'a>(
     forwarding: &Forwarding<'a, '_>,
     downstream: &mut Downstream,
     response: &mut ResponseHead,
     out: &mut Vec<u8>,
     outcome: &mut Outcome<'a>,
-) -> Result<Next, Fault> {
-    let Forwarding { worker, route, request, cluster, .. } = *forwarding;
+) -> Result<Next, Unanswered> {
+    let Forwarding { route, request, .. } = *forwarding;
+    let refused = |fault| Unanswered { fault, is_received: false };
     if let (BodyFraming::Length(length), Some(limit)) = (request.head.framing, route.body_limit)
         && length > limit
     {
-        return Err(Fault::RequestBodyTooLarge);
+        return Err(refused(Fault::RequestBodyTooLarge));
     }
     let mut upload = Flow::new(request.head.framing, Recode::Nothing, route.body_limit);
     // The part of the body that came with the head stays in the leftover until an endpoint has answered.
-    let body_start = upload.admit(&downstream.leftover).map_err(upload_fault)?;
+    let body_start = upload.admit(&downstream.leftover).map_err(|fault| refused(upload_fault(fault)))?;
+    match attempts(forwarding, downstream, &mut upload, body_start, response, out, outcome).await {
+        Ok((endpoint, answered)) => {
+            downstream.leftover.drain(..body_start);
+            Ok(finish(forwarding, downstream, response, out, upload, endpoint, answered, outcome).await)
+        }
+        Err(fault) => {
+            downstream.leftover.drain(..body_start);
+            downstream.leftover.append(&mut upload.excess);
+            Err(Unanswered { fault, is_received: upload.is_over() })
+        }
+    }
+}
+
+/// Attempts until an endpoint answers: its index, and the answer. `downstream.leftover[..body_start]` is what is there of the body.
+async fn attempts<'a>(
+    forwarding: &Forwarding<'a, '_>,
+    downstream: &mut Downstream,
+    upload: &mut Flow,
+    body_start: usize,
+    response: &mut ResponseHead,
+    out: &mut Vec<u8>,
+    outcome: &mut Outcome<'a>,
+) -> Result<(usize, Answered), Fault> {
+    let Forwarding { worker, route, request, cluster, .. } = *forwarding;
     let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
 
     let mut tried = Tried::default();
@@ -81,15 +112,9 @@ pub(crate) async fn life<'a>(
             let prefix = forwarding.matched_prefix.map(|length| &request.path[..length]);
             write_request_head(request, forwarding.listener, route, prefix, &endpoint.label, out);
             out.extend_from_slice(&downstream.leftover[..body_start]);
-            let attempt = Attempt { forwarding, downstream, upload: &mut upload, connection, out };
+            let attempt = Attempt { forwarding, downstream, upload, connection, out };
             match attempt.run(response).await {
-                Ok(answered) => {
-                    downstream.leftover.drain(..body_start);
-                    return Ok(finish(
-                        forwarding, downstream, response, out, upload, index, answered, outcome,
-                    )
-                    .await);
-                }
+                Ok(answered) => return Ok((index, answered)),
                 Err(Failed { fault: failed, unanswered, unsent }) => {
                     fault = failed;
                     let safe = unanswered && !upload.was_read() && (repeatable || unsent);

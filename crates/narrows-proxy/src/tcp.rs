@@ -112,7 +112,8 @@ struct ClientHello {
     received: Option<(Buffer, usize)>,
 }
 
-/// Reads until the client hello is complete or it is clear that there is none.
+/// Reads until the client hello is complete or it is clear that there is none. A client that stays silent waits for the
+/// server to speak first (databases, mail): it goes on without a hello.
 async fn peek(
     worker: &Worker,
     listener: &TcpListener,
@@ -128,11 +129,12 @@ async fn peek(
             Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::ClientGone)),
             Poll::Pending => watch.poll_expired(context).map(|()| Err(Fault::PeekTimedOut)),
         });
-        let count = read.await?;
-        if count == 0 {
-            return Err(Fault::ClientGone);
+        match read.await {
+            Ok(0) => return Err(Fault::ClientGone),
+            Ok(count) => length += count,
+            Err(Fault::PeekTimedOut) if length == 0 => return Ok(ClientHello::default()),
+            Err(fault) => return Err(fault),
         }
-        length += count;
         match client_hello::peek(&buffer[..length]) {
             Peek::Partial if length < buffer.len() => {}
             Peek::Partial | Peek::Invalid(_) => return Err(Fault::ClientHello),

@@ -75,7 +75,6 @@ fn guide(web: u16, lines: u16) -> String {
         ("an answer of the proxy's own", curl("www.example.com", "/health")),
         ("video.example.com, a stream in chunks", curl("video.example.com", "/film -N")),
         ("the same for testers", curl("video.example.com", "/film -N -H 'x-beta: 1'")),
-        ("no route: the error says why", curl("nobody.example.com", "/ -i")),
         ("raw TCP: type lines, they come back", format!("curl telnet://127.0.0.1:{lines}")),
         (
             "why a request goes where it goes",

@@ -5,12 +5,14 @@ use crate::Fault;
 use crate::connection::{Downstream, head_limits};
 use crate::exchange::upload_fault;
 use crate::flow::{BACK, Flow, FlowFault, Recode};
+use narrows_plan::Route;
 use narrows_plan::defaults::BODY_RATE_GRACE;
 use narrows_runtime::{Buffer, Tick};
 use narrows_upstream::Connection;
 use narrows_wire::http1::{HeadError, Progress, ResponseHead, Version, parse_response};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// One attempt. `out` is the head with what is already there of the body.
 pub(super) struct Attempt<'a, 'b> {
@@ -54,7 +56,24 @@ struct Progressing {
     interim: Vec<u8>,
     wait: Option<Wait>,
     began: Tick,
+    patience: Patience,
 }
+
+/// How closely the client is watched while the endpoint thinks. Most answers come at once and are not worth a look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Not yet.
+    Waiting,
+    /// The answer takes long: a client that resets its connection ends the attempt.
+    Watching,
+    /// The client has closed its half, or has sent as much of its next requests as we keep: it is not read any more.
+    Deaf,
+}
+
+/// An answer that takes longer than this is worth a look at the client.
+const WATCH_AFTER: Duration = Duration::from_secs(1);
+/// Bytes of further requests that are kept while an answer is awaited.
+const AHEAD_BYTES: usize = 64 << 10;
 
 impl Attempt<'_, '_> {
     pub(super) async fn run(mut self, response: &mut ResponseHead) -> Result<Answered, Failed> {
@@ -68,6 +87,7 @@ impl Attempt<'_, '_> {
             interim: Vec::new(),
             wait: None,
             began: self.forwarding.worker.now(),
+            patience: Patience::Waiting,
         };
         let result = poll_fn(|context| self.poll(context, &mut state, response)).await;
         match (result, state.buffer) {
@@ -99,23 +119,67 @@ impl Attempt<'_, '_> {
         let uploading = state.sent == self.out.len() && !state.upload_over && !state.send_failed;
         let wait = if uploading && !self.upload.waits_for_receiver() { Wait::Client } else { Wait::Upstream };
         if state.wait != Some(wait) || std::mem::take(&mut self.upload.progressed) {
-            let timeout = match wait {
-                Wait::Client => route.timeouts.body_idle,
-                Wait::Upstream => route.timeouts.response_head,
-            };
-            timing.arm(&self.downstream.watch, timeout);
+            self.arm(wait, state.patience);
             state.wait = Some(wait);
             if self.is_too_slow(state.began) {
                 return Poll::Ready(Err(Fault::RequestBodyTooSlow));
             }
         }
-        self.downstream.watch.poll_expired(context).map(|()| {
-            Err(match wait {
-                _ if timing.is_over(&self.downstream.watch) => Fault::RequestTimedOut,
+        if state.patience == Patience::Watching && state.upload_over {
+            self.poll_client(context, state)?;
+        }
+        while self.downstream.watch.poll_expired(context).is_ready() {
+            let over = timing.is_over(&self.downstream.watch);
+            if !over && state.patience == Patience::Waiting && wait == Wait::Upstream && self.is_long(route) {
+                state.patience = Patience::Watching;
+                self.arm(wait, state.patience);
+                self.poll_client(context, state)?;
+                continue;
+            }
+            return Poll::Ready(Err(match wait {
+                _ if over => Fault::RequestTimedOut,
                 Wait::Client => Fault::RequestBodyTimedOut,
                 Wait::Upstream => Fault::ResponseHeadTimedOut,
-            })
-        })
+            }));
+        }
+        Poll::Pending
+    }
+
+    /// Sets the deadline of what is waited for now; the first look at the client comes before that of the answer.
+    fn arm(&self, wait: Wait, patience: Patience) {
+        let Forwarding { route, timing, .. } = *self.forwarding;
+        let timeout = match (wait, patience) {
+            (Wait::Client, _) => route.timeouts.body_idle,
+            (Wait::Upstream, Patience::Waiting) if self.is_long(route) => Some(WATCH_AFTER),
+            (Wait::Upstream, Patience::Waiting) => route.timeouts.response_head,
+            (Wait::Upstream, _) => {
+                route.timeouts.response_head.map(|timeout| timeout.saturating_sub(WATCH_AFTER))
+            }
+        };
+        timing.arm(&self.downstream.watch, timeout);
+    }
+
+    fn is_long(&self, route: &Route) -> bool {
+        route.timeouts.response_head.is_none_or(|timeout| timeout > WATCH_AFTER)
+    }
+
+    /// Looks whether the client has reset its connection. One that only closed its half still waits for its answer.
+    fn poll_client(&mut self, context: &mut Context<'_>, state: &mut Progressing) -> Result<(), Fault> {
+        let mut buffer = self.forwarding.worker.buffers.take(0);
+        while state.patience == Patience::Watching {
+            match self.downstream.stream.poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(0)) => state.patience = Patience::Deaf,
+                Poll::Ready(Ok(count)) => {
+                    self.downstream.leftover.extend_from_slice(&buffer[..count]);
+                    if self.downstream.leftover.len() >= AHEAD_BYTES {
+                        state.patience = Patience::Deaf;
+                    }
+                }
+                Poll::Ready(Err(_)) => return Err(Fault::ClientGone),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>, state: &mut Progressing) {

@@ -3,7 +3,7 @@
 use super::{copy_fields, is_edited_away, write_edits, write_field, write_template_field, write_value};
 use crate::request::Request;
 use narrows_plan::{ForwardPath, Forwarded, HttpListener, PathRewrite, Route};
-use narrows_wire::http1::{Field, FieldName, TargetForm, list_members};
+use narrows_wire::http1::{Field, FieldName, Method, TargetForm, list_members};
 use narrows_wire::target::encode_path;
 use std::io::Write;
 use std::net::IpAddr;
@@ -104,6 +104,10 @@ fn write_target(
             encode_path(rest, out);
         }
         _ if request.path == "*" => out.push(b'*'),
+        // An absolute form without a path asks about the whole server (RFC 9112 section 3.2.4).
+        _ if request.head.method == Method::Options && request.head.path_and_query.is_empty() => {
+            out.push(b'*')
+        }
         _ => match listener.forward_path {
             ForwardPath::AsReceived => out.extend_from_slice(request.raw_path),
             ForwardPath::Normalized => encode_path(request.path, out),
