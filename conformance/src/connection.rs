@@ -253,10 +253,11 @@ impl Connection {
         self.socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a TCP connection")
     }
 
-    /// A second handle on the same connection: one thread may send while another reads.
-    pub fn second_handle(&self) -> Connection {
+    /// A second handle on the same connection: one thread may send while another reads. Bytes that arrived and
+    /// were not read yet go to the second handle.
+    pub fn second_handle(&mut self) -> Connection {
         let socket = self.socket.try_clone().expect("a socket can be cloned");
-        Connection { socket, unread: Vec::new(), record: Arc::default() }
+        Connection { socket, unread: std::mem::take(&mut self.unread), record: Arc::default() }
     }
 
     /// What arrived so far.

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use narrows_conformance::narrows::{binary, command_line};
 use narrows_conformance::program::{Program, run};
-use narrows_conformance::{Folder, output_of};
+use narrows_conformance::{Connection, Folder, output_of};
 
 const GOOD: &str = r#"
 listeners:
@@ -287,14 +287,24 @@ fn the_demo_starts_answers_its_own_curl_lines_and_stops_cleanly() {
         let lines = text.lines().filter_map(|line| line.find("curl ").map(|at| line[at..].trim().to_owned()));
         lines.collect::<Vec<_>>()
     };
-    demo.wait_for("its curl lines", |text| curls(text).len() >= 4 && text.contains("Ctrl-C"));
+    demo.wait_for("all its lines", |text| {
+        let last = text.split_once("telnet://").is_some_and(|(_, rest)| rest.contains('\n'));
+        last && text.contains("Ctrl-C") && text.contains("narrows: ready")
+    });
     let lines = curls(&demo.output());
-    for line in &lines {
-        let output =
-            run(Command::new("sh")
-                .args(["-c", &format!("{line} --fail --silent --show-error --max-time 10")]));
-        assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {}", everything(&output));
+    for line in lines.iter().filter(|line| !line.contains("telnet://")) {
+        let whole = format!("{line} --silent --show-error --max-time 10 --write-out '\\n%{{http_code}}'");
+        let output = run(Command::new("sh").args(["-c", &whole]));
+        let shown = everything(&output);
+        let expected: &[&str] =
+            if line.contains("nobody") { &["404"] } else { &["200", "301", "302", "308"] };
+        assert!(output.status.success() && shown.trim().len() > 5, "{line}: {shown}");
+        assert!(expected.contains(&shown.lines().last().unwrap_or_default()), "{line}: {shown}");
     }
+    let raw = lines.iter().find_map(|line| line.split_once("telnet://")).expect("a line for the raw service");
+    let mut client = Connection::connect(raw.1);
+    client.send("hello\n");
+    client.read_until(b"hello\n");
     for name in ["api.example.com", "www.example.com", "video.example.com", "/v1/", "/v2/"] {
         assert!(lines.iter().any(|line| line.contains(name)), "{name}: {lines:?}");
     }

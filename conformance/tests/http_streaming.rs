@@ -24,7 +24,6 @@ fn load_a_large_upload_through_a_slow_upstream_takes_constant_memory() {
     let (resume, resumed) = channel::<()>();
     let resumed = Mutex::new(resumed);
     let backend = Backend::script(move |mut connection, _| {
-        connection.small_receive_buffer();
         connection.next_request_head().expect("a request arrives");
         connection.discard(MIB);
         resumed.lock().unwrap().recv().expect("the test goes on");
@@ -62,7 +61,6 @@ fn load_a_large_download_to_a_slow_client_takes_constant_memory() {
     });
     let narrows = Setup::web(&backend, "").start();
     let mut client = narrows.web();
-    client.small_receive_buffer();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let head = client.response_head();
     assert_eq!(head.status(), 200);
@@ -415,8 +413,9 @@ fn upload_and_download_at_once_do_not_wait_for_each_other() {
         connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 32 * MIB));
         let mut reader = connection.second_handle();
         let reading = thread::spawn(move || reader.discard(32 * MIB));
-        connection.flood(&[b'y'; 65536], 32 * MIB, DEADLINE);
+        connection.flood(&[b'y'; 65536], 32 * MIB - 1, DEADLINE);
         reading.join().expect("the upload is read");
+        connection.send("z");
         connection.next_request();
     });
     let narrows = Setup::web(&backend, "").start();
