@@ -1,12 +1,13 @@
 //! `narrows check`: everything that is wrong, at once.
 
-use crate::Files;
+use crate::load::{Files, show};
 use clap::ValueEnum;
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "Examples:
   narrows check narrows.yaml
   narrows check --format json narrows.yaml    for editors and CI
+  narrows demo --print-config | narrows check -
 
 Exit status: 0 when the configuration can run (warnings are printed), 1 when it cannot.";
 
@@ -28,18 +29,29 @@ enum Format {
 }
 
 pub(crate) fn check(arguments: &Arguments) -> ExitCode {
-    let loaded = narrows_config::load(&arguments.files.files);
+    let loaded = match arguments.files.load() {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
     match arguments.format {
         Format::Json => {
             crate::print(&format!("{:#}\n", loaded.diagnostics.to_json()));
         }
         Format::Text => {
-            crate::run::show(&loaded.diagnostics);
+            show(&loaded.diagnostics);
             if let Some(plan) = &loaded.plan {
                 let (listeners, upstreams) = (plan.listeners.len(), plan.upstreams.len());
-                crate::print(&format!("ok: {listeners} listeners, {upstreams} upstreams\n"));
+                crate::print(&format!(
+                    "ok: {}, {}\n",
+                    counted(listeners, "listener"),
+                    counted(upstreams, "upstream")
+                ));
             }
         }
     }
     if loaded.plan.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

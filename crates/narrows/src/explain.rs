@@ -4,13 +4,15 @@
 //! recorder that listens.
 
 mod http;
+mod outcome;
 mod report;
 mod tcp;
 
-use crate::{fail, run};
+use crate::load::{load, show};
+use crate::{fail, misused};
 use clap::ValueEnum;
-use narrows_plan::{Listener, Plan, Protocol, Recorder, Rule, Upstream};
-use report::{Compared, Report, Seen};
+use narrows_plan::{Bind, Listener, Plan, Protocol, Recorder, Rule, Subject};
+use report::{Compared, Report, Seen, Skipped};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,18 +20,22 @@ use std::process::ExitCode;
 pub(crate) const HELP: &str = "Examples:
   narrows explain narrows.yaml GET https://api.example.com/v1/x -H 'x-beta: 1'
   narrows explain narrows.yaml POST http://api.example.com/v1/x --source 10.0.0.7 --all
+  narrows explain narrows.yaml GET http://www.example.com/ --format json
   narrows explain narrows.yaml TCP tcp://127.0.0.1:443 --sni db.example.com --alpn h2
 
+Nothing is sent: the parser, the facts and the route table of the proxy answer. The URL's port picks the
+listener where one is bound to it; otherwise every HTTP listener is asked.
 Exit status: 0 when something takes the request, 1 when nothing does or the configuration is wrong.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The configuration
+    /// The configuration; `-` is standard input
     file: PathBuf,
     /// Method of the request, or TCP for a connection at layer 4
     method: String,
     /// Where it goes: http://host[:port]/path?query, or tcp://host:port
-    url: String,
+    #[arg(value_parser = Url::parse)]
+    url: Url,
     /// A header field of the request, `name: value`; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -62,26 +68,26 @@ enum Format {
 }
 
 pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
-    let loaded = narrows_config::load(std::slice::from_ref(&arguments.file));
-    run::show(&loaded.diagnostics);
-    let Some(plan) = loaded.plan else { return ExitCode::FAILURE };
-    let is_tcp = arguments.method == "TCP";
-    let url = match Url::parse(&arguments.url) {
-        Some(url) if (url.scheme == "tcp") == is_tcp => url,
-        _ if is_tcp => return fail("with TCP the address is written tcp://host:port"),
-        _ => return fail(&format!("`{}` is not http://host[:port]/path", arguments.url)),
+    let url = &arguments.url;
+    let is_tcp = url.scheme == "tcp";
+    if arguments.method.eq_ignore_ascii_case("tcp") != is_tcp {
+        return misused("TCP goes with tcp://host:port, every other method with http://host/path");
+    }
+    let loaded = match load(std::slice::from_ref(&arguments.file)) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
     };
-    let listeners = candidates(&plan, &url, is_tcp, arguments.listener.as_deref());
+    show(&loaded.diagnostics);
+    let Some(plan) = loaded.plan else { return ExitCode::FAILURE };
+    let listeners = candidates(&plan, url, arguments.listener.as_deref());
     if listeners.is_empty() {
-        return fail(
-            "no listener would take that connection: the port, the protocol or the listener's name differs",
-        );
+        return fail(&nobody_listens(&plan, url));
     }
     let reports: Vec<Report> = listeners
         .into_iter()
         .map(|listener| match &listener.protocol {
-            Protocol::Http(http) => http::explain(&plan, listener, http, &url, arguments),
-            Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, &url, arguments),
+            Protocol::Http(http) => http::explain(&plan, listener, http, arguments),
+            Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, arguments),
         })
         .collect();
     crate::print(&match arguments.format {
@@ -90,55 +96,84 @@ pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
             format!("{:#}\n", serde_json::Value::Array(reports.iter().map(Report::to_json).collect()))
         }
     });
-    if reports.iter().any(|report| report.is_taken) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if reports.iter().any(|report| report.outcome.is_taken()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Where a hypothetical request goes.
+#[derive(Debug, Clone)]
 struct Url {
     scheme: String,
     authority: String,
-    port: Option<u16>,
+    /// The port that is named, or the scheme's.
+    port: u16,
     path_and_query: String,
 }
 
 impl Url {
-    fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
+    fn parse(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = text.split_once("://").ok_or("it begins with http:// or tcp://")?;
+        let usual_port = match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            "tcp" => None,
+            other => return Err(format!("the scheme `{other}` is not http, https or tcp")),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(end);
-        let path_and_query = if path_and_query.starts_with('/') {
-            path_and_query.to_owned()
-        } else {
-            format!("/{path_and_query}")
-        };
-        let (_, port) = narrows_wire::target::split_host_port(authority.as_bytes())?;
-        let known = matches!(scheme, "http" | "https" | "tcp");
-        known.then(|| Url {
+        let slash = if path_and_query.starts_with('/') { "" } else { "/" };
+        let (_, port) = narrows_wire::target::split_host_port(authority.as_bytes())
+            .ok_or_else(|| format!("`{authority}` is not host or host:port"))?;
+        Ok(Url {
             scheme: scheme.to_owned(),
             authority: authority.to_owned(),
-            port,
-            path_and_query,
+            port: port.or(usual_port).ok_or("with tcp:// the port is named: tcp://host:port")?,
+            path_and_query: format!("{slash}{path_and_query}"),
         })
     }
 }
 
-/// The listeners that speak the protocol, and of these the ones on the URL's port where any is.
-fn candidates<'a>(plan: &'a Plan, url: &Url, is_tcp: bool, name: Option<&str>) -> Vec<&'a Listener> {
+/// The listeners that speak the protocol and have the name; of these the ones on the URL's port where any is.
+fn candidates<'a>(plan: &'a Plan, url: &Url, name: Option<&str>) -> Vec<&'a Listener> {
+    let is_tcp = url.scheme == "tcp";
     let speaks = |listener: &&Listener| matches!(listener.protocol, Protocol::Tcp(_)) == is_tcp;
     let named = |listener: &&Listener| name.is_none_or(|name| *listener.name == *name);
     let all: Vec<_> = plan.listeners.iter().filter(speaks).filter(named).collect();
-    let on_port = |listener: &&&Listener| {
-        listener.binds.iter().any(|(bind, _)| match bind {
-            narrows_plan::Bind::Socket(address) => Some(address.port()) == url.port,
-            narrows_plan::Bind::Unix(_) => false,
-        })
-    };
-    let matching: Vec<_> = all.iter().filter(on_port).copied().collect();
-    match (matching.is_empty(), is_tcp && name.is_none()) {
-        (true, true) => Vec::new(),
-        (true, false) => all,
-        (false, _) => matching,
+    let on_port: Vec<_> =
+        all.iter().filter(|listener| ports(listener).any(|port| port == url.port)).copied().collect();
+    if !on_port.is_empty() {
+        on_port
+    } else if is_tcp && name.is_none() {
+        Vec::new()
+    } else {
+        all
     }
+}
+
+/// The ports that a listener is bound to; Unix sockets have none.
+fn ports(listener: &Listener) -> impl Iterator<Item = u16> {
+    listener.binds.iter().filter_map(|(bind, _)| match bind {
+        Bind::Socket(address) => Some(address.port()),
+        Bind::Unix(_) => None,
+    })
+}
+
+/// The port of the listener that the connection reaches; 0 for a Unix socket.
+fn local_port(listener: &Listener, url: &Url) -> u16 {
+    ports(listener).find(|port| *port == url.port).or_else(|| ports(listener).next()).unwrap_or(0)
+}
+
+fn nobody_listens(plan: &Plan, url: &Url) -> String {
+    let there: Vec<_> = plan.listeners.iter().map(|listener| headline(plan, listener)).collect();
+    let Url { scheme, authority, .. } = url;
+    format!("no listener would take {scheme}://{authority}; there are:\n  {}", there.join("\n  "))
+}
+
+/// Name, place, protocol and addresses of a listener.
+fn headline(plan: &Plan, listener: &Listener) -> String {
+    let binds: Vec<_> = listener.binds.iter().map(|(bind, _)| bind.to_string()).collect();
+    let Listener { name, origin, protocol, .. } = listener;
+    format!("{name} ({}), {} on {}", plan.locate(*origin), protocol.name(), binds.join(", "))
 }
 
 /// Hears what the route table compares.
@@ -166,6 +201,7 @@ impl Trace {
         rules: &[Rule],
         chosen: Option<usize>,
         name: impl Fn(usize) -> String,
+        subject: Subject<'_>,
         facts: &F,
     ) -> Vec<Compared> {
         self.candidates.sort_by_key(|&rule| rules[rule].rank);
@@ -185,9 +221,10 @@ impl Trace {
         self.candidates
             .iter()
             .map(|&rule| Compared {
+                unasked: rules[rule].conditions.len() - conditions(rule).count(),
                 route: name(rule),
                 place: plan.locate(rules[rule].origin),
-                patterns: patterns(&rules[rule]),
+                patterns: patterns(&rules[rule], subject),
                 is_taken: Some(rule) == chosen,
                 conditions: conditions(rule).collect(),
             })
@@ -195,42 +232,46 @@ impl Trace {
     }
 }
 
-fn patterns(rule: &Rule) -> String {
+/// Which hosts and paths a rule names; at layer 4, where there is no path, which server names.
+fn patterns(rule: &Rule, subject: Subject<'_>) -> String {
     let join = |patterns: Vec<String>| if patterns.is_empty() { "any".into() } else { patterns.join(", ") };
     let hosts = join(rule.hosts.iter().map(ToString::to_string).collect());
     let paths = join(rule.paths.iter().map(ToString::to_string).collect());
-    format!("host {hosts}; path {paths}")
-}
-
-/// Why a rule that was not compared could be left out.
-fn why_skipped(rule: &Rule, host: &str, path: &str) -> &'static str {
-    if !rule.hosts.is_empty() && !rule.hosts.iter().any(|pattern| pattern.covers(host)) {
-        "the host differs"
-    } else if !rule.paths.is_empty() && !rule.paths.iter().any(|pattern| pattern.covers(path)) {
-        "the path differs"
+    if subject.path.is_empty() {
+        format!("server name {hosts}")
     } else {
-        "a more specific rule had taken it"
+        format!("host {hosts}; path {paths}")
     }
 }
 
-/// An upstream and its endpoints, a line each.
-fn upstream_lines(plan: &Plan, upstream: &Upstream) -> Vec<String> {
-    let mut lines = vec![format!(
-        "upstream {} ({}), {}, up to {} attempts",
-        upstream.name,
-        plan.locate(upstream.origin),
-        upstream.balance.name(),
-        upstream.retries.saturating_add(1)
-    )];
-    lines.extend(upstream.endpoints.iter().map(|endpoint| {
-        format!(
-            "  endpoint {} weight {} ({})",
-            endpoint.address,
-            endpoint.weight,
-            plan.locate(endpoint.origin)
-        )
-    }));
-    lines
+/// The rules that were not looked at, best rank first, and why they could be left out.
+fn skipped(
+    plan: &Plan,
+    rules: &[Rule],
+    trace: &Trace,
+    name: impl Fn(usize) -> String,
+    subject: Subject<'_>,
+) -> Vec<Skipped> {
+    let mut left_out: Vec<usize> = (0..rules.len()).filter(|rule| !trace.candidates.contains(rule)).collect();
+    left_out.sort_by_key(|&rule| rules[rule].rank);
+    let describe = |rule: usize| Skipped {
+        route: name(rule),
+        place: plan.locate(rules[rule].origin),
+        patterns: patterns(&rules[rule], subject),
+        why: why_skipped(&rules[rule], subject),
+    };
+    left_out.into_iter().map(describe).collect()
+}
+
+fn why_skipped(rule: &Rule, subject: Subject<'_>) -> &'static str {
+    let Subject { host, path } = subject;
+    if !rule.hosts.is_empty() && !rule.hosts.iter().any(|pattern| pattern.covers(host)) {
+        if path.is_empty() { "the server name differs" } else { "the host differs" }
+    } else if !rule.paths.is_empty() && !rule.paths.iter().any(|pattern| pattern.covers(path)) {
+        "the path differs"
+    } else {
+        "a more specific route had taken it"
+    }
 }
 
 #[cfg(test)]

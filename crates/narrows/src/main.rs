@@ -3,11 +3,12 @@
 mod check;
 mod demo;
 mod explain;
+mod load;
 mod run;
 mod signals;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -21,7 +22,22 @@ const EXAMPLES: &str = "Begin with:
   narrows demo                                  see a proxy move real traffic, nothing to configure
   narrows demo --print-config > narrows.yaml    the configuration that the demo runs
   narrows check narrows.yaml                    every mistake at once, with its place
-  narrows run narrows.yaml                      serve";
+  narrows explain narrows.yaml GET http://www.example.com/
+                                                where a request would go, and why
+  narrows run narrows.yaml                      serve
+
+Exit status: 0 success, 1 the configuration or an address cannot be used, 2 the command line is wrong.";
+
+const SCHEMA: &str = "Examples:
+  narrows schema > narrows.schema.json
+
+An editor with a YAML language server completes and checks a file that begins with
+  # yaml-language-server: $schema=narrows.schema.json";
+
+const COMPLETIONS: &str = "Examples:
+  narrows completions bash > /etc/bash_completion.d/narrows
+  narrows completions zsh > ~/.zfunc/_narrows
+  narrows completions fish > ~/.config/fish/completions/narrows.fish";
 
 #[derive(Subcommand)]
 enum Command {
@@ -36,16 +52,18 @@ enum Command {
     Check(check::Arguments),
     /// Say which rule would take a request, what each rule saw, and where it goes
     #[command(after_help = explain::HELP)]
-    Explain(explain::Arguments),
+    Explain(Box<explain::Arguments>),
     /// Print the JSON Schema of the configuration, for editors
+    #[command(after_help = SCHEMA)]
     Schema {
         /// Print the reference in Markdown instead
         #[arg(long, hide = true)]
         markdown: bool,
     },
-    /// Print the version
+    /// Print the version, the commit that it was built from where that is known, and the platform
     Version,
     /// Print completions for a shell
+    #[command(after_help = COMPLETIONS)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -60,7 +78,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Schema { markdown: true } => print(&narrows_config::reference()),
         Command::Schema { markdown: false } => print(&format!("{:#}\n", narrows_config::schema())),
-        Command::Version => print(&format!("narrows {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Version => print(&version()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "narrows", &mut script);
@@ -69,23 +87,35 @@ fn main() -> ExitCode {
     }
 }
 
+/// `narrows 0.1.0 (commit, architecture-system)`. The build sets `NARROWS_COMMIT` where it knows the commit.
+fn version() -> String {
+    let platform = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let commit = option_env!("NARROWS_COMMIT").map_or(String::new(), |commit| format!("{commit}, "));
+    format!("narrows {} ({commit}{platform})\n", env!("CARGO_PKG_VERSION"))
+}
+
 /// Prints to standard output; a reader that has gone (`| head`) is no failure.
 fn print(text: &str) -> ExitCode {
-    use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
+/// Prints a line to standard error. `eprintln!` would panic when nobody reads it any more, and the proxy lives on.
+fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 /// Says on standard error what keeps a command from its work.
 fn fail(message: &str) -> ExitCode {
-    eprintln!("narrows: {message}");
+    say(&format!("narrows: {message}"));
     ExitCode::FAILURE
 }
 
-/// Where configuration is read from.
-#[derive(clap::Args)]
-struct Files {
-    /// Configuration files; several are united
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+/// Says on standard error what is wrong with the command line where the parser of arguments cannot know it.
+fn misused(message: &str) -> ExitCode {
+    say(&format!("error: {message}\n\nFor more information, try '--help'."));
+    ExitCode::from(2)
 }
+
+#[cfg(test)]
+mod tests;

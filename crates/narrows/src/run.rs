@@ -1,18 +1,20 @@
 //! `narrows run`: from files to a serving process.
 
-use crate::{Files, fail, signals};
-use narrows_config::Diagnostics;
+use crate::load::{Files, show};
+use crate::signals::{Signals, raise_descriptor_limit};
+use crate::{fail, say};
 use narrows_plan::Plan;
-use narrows_proxy::Server;
-use std::io::IsTerminal;
+use narrows_proxy::{Running, Server};
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "Examples:
   narrows run narrows.yaml
   narrows run listeners.yaml upstreams.yaml --workers 4
+  generate-config | narrows run -
 
-SIGTERM or Ctrl-C stop gracefully: no new connection, running requests are finished within `settings.drain`.
-A second Ctrl-C ends at once.";
+Every address is listened on before `narrows: ready` is printed, or none is and the exit status is 1.
+SIGTERM or Ctrl-C stop gracefully: no new connection, running requests are finished within
+`settings.drain`, exit status 0. A second Ctrl-C ends at once, exit status 130.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -24,45 +26,47 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let loaded = narrows_config::load(&arguments.files.files);
+    let loaded = match arguments.files.load() {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
     show(&loaded.diagnostics);
-    match loaded.plan {
-        Some(plan) => serve(plan, arguments.workers.map(usize::from)),
-        None => ExitCode::FAILURE,
+    let Some(plan) = loaded.plan else { return ExitCode::FAILURE };
+    match Serving::start(plan, arguments.workers.map(usize::from)) {
+        Ok(serving) => serving.until_stopped(),
+        Err(message) => fail(&message),
     }
 }
 
-/// Prints diagnostics on standard error, in colour where somebody looks.
-pub(crate) fn show(diagnostics: &Diagnostics) {
-    if !diagnostics.is_empty() {
-        eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
-    }
+/// A plan that is being served.
+pub(crate) struct Serving {
+    signals: Signals,
+    running: Running,
 }
 
-/// Serves a plan until a signal ends it.
-pub(crate) fn serve(plan: Plan, workers: Option<usize>) -> ExitCode {
-    signals::raise_descriptor_limit();
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = workers.or(plan.settings.workers).unwrap_or_else(cores);
-    let signals = match signals::Signals::catch() {
-        Ok(signals) => signals,
-        Err(error) => return fail(&format!("cannot catch signals: {error}")),
-    };
-    let server = match Server::bind(plan, workers) {
-        Ok(server) => server,
-        Err(error) => return fail(&error.to_string()),
-    };
-    let bound = server.bound().to_vec();
-    let running = match server.start() {
-        Ok(running) => running,
-        Err(error) => return fail(&error.to_string()),
-    };
-    for socket in bound {
-        eprintln!(
-            "narrows: listening on {} (listener {}, {})",
-            socket.address, socket.listener, socket.protocol
-        );
+impl Serving {
+    /// Binds every address, starts the workers and says where they listen.
+    ///
+    /// # Errors
+    /// A sentence; then nothing is left behind.
+    pub(crate) fn start(plan: Plan, workers: Option<usize>) -> Result<Self, String> {
+        raise_descriptor_limit();
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = workers.or(plan.settings.workers).unwrap_or_else(cores);
+        let signals = Signals::catch().map_err(|error| format!("cannot catch signals: {error}"))?;
+        let server = Server::bind(plan, workers).map_err(|error| error.to_string())?;
+        let bound = server.bound().to_vec();
+        let running = server.start().map_err(|error| error.to_string())?;
+        for socket in bound {
+            let narrows_proxy::Bound { listener, protocol, address } = socket;
+            say(&format!("narrows: listening on {address} (listener {listener}, {protocol})"));
+        }
+        say("narrows: ready");
+        Ok(Serving { signals, running })
     }
-    eprintln!("narrows: ready");
-    signals.wait(running)
+
+    /// Serves until a signal ends it.
+    pub(crate) fn until_stopped(self) -> ExitCode {
+        self.signals.wait(self.running)
+    }
 }

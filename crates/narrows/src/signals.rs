@@ -40,7 +40,7 @@ impl Signals {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => interrupts += 1,
                     _ = hang_up.recv() => {
-                        eprintln!("narrows: SIGHUP: this version does not reload; restart to take a new configuration");
+                        crate::say("narrows: SIGHUP: this version does not reload; restart to take a new configuration");
                         continue;
                     }
                     () = tokio::time::sleep(LOOK), if draining => {
@@ -51,11 +51,11 @@ impl Signals {
                     }
                 }
                 if interrupts > 1 {
-                    eprintln!("narrows: interrupted twice, ending now");
+                    crate::say("narrows: interrupted twice, ending now");
                     return Some(130);
                 }
                 if !draining {
-                    eprintln!("narrows: draining; running requests are finished");
+                    crate::say("narrows: draining; running requests are finished");
                     running.drain();
                 }
                 draining = true;
@@ -68,7 +68,7 @@ impl Signals {
             }
             None => {
                 running.wait();
-                eprintln!("narrows: stopped");
+                crate::say("narrows: stopped");
                 ExitCode::SUCCESS
             }
         }

@@ -21,10 +21,13 @@ pub(super) fn start_http(port: u16, name: &'static str) -> io::Result<()> {
 /// Starts a server that sends each line back.
 pub(super) fn start_lines(port: u16) -> io::Result<()> {
     serve(port, |mut stream| {
-        stream.write_all(b"You are behind the proxy at layer 4. Type lines.\n")?;
+        stream.write_all(b"You are behind the proxy at layer 4. Type lines; `quit` ends.\n")?;
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut line = Vec::new();
         while reader.by_ref().take(HEAD_BYTES).read_until(b'\n', &mut line)? > 0 {
+            if line.trim_ascii() == b"quit" {
+                return stream.write_all(b"bye\n");
+            }
             stream.write_all(b"you said: ")?;
             stream.write_all(&line)?;
             line.clear();

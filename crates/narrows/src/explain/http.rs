@@ -1,29 +1,29 @@
 //! `explain` at layer 7.
 
-use super::{Arguments, Report, Trace, Url, upstream_lines, why_skipped};
-use narrows_plan::{Action, HttpListener, Listener, Plan, Route, Subject};
-use narrows_proxy::{ConnectionFacts, Fault, Request, RequestMemory, preview_request_head};
-use narrows_wire::http1::{HeadLimits, RequestHead, parse_request};
+use super::outcome::{Outcome, Target, duration, pages, size};
+use super::{Arguments, Report, Trace, Url, headline, local_port, skipped};
+use narrows_plan::{
+    Action, FixedResponse, HeaderEdit, HttpListener, Listener, Part, Plan, Route, Subject, Template,
+    UpstreamId,
+};
+use narrows_proxy::{
+    ConnectionFacts, Fault, Meaning, Request, RequestMemory, Response, preview_request_head,
+};
+use narrows_wire::http1::{HeadLimits, Progress, RequestHead, parse_request};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(
     plan: &Plan,
     listener: &Listener,
     http: &HttpListener,
-    url: &Url,
     arguments: &Arguments,
 ) -> Report {
-    let binds: Vec<_> = listener.binds.iter().map(|(bind, _)| bind.to_string()).collect();
-    let mut report = Report {
-        listener: format!(
-            "{} ({}), http on {}",
-            listener.name,
-            plan.locate(listener.origin),
-            binds.join(", ")
-        ),
-        lists_skipped: arguments.all,
-        ..Report::default()
-    };
+    let url = &arguments.url;
+    let mut report =
+        Report { listener: headline(plan, listener), lists_skipped: arguments.all, ..Report::default() };
+    if url.scheme == "https" {
+        report.notes.push("this version takes no TLS: explained as plain HTTP".to_owned());
+    }
     let bytes = head_text(url, arguments).into_bytes();
     let mut head = RequestHead::default();
     let limits = HeadLimits {
@@ -31,24 +31,30 @@ pub(super) fn explain(
         fields: http.limits.header_fields,
         target_bytes: http.limits.uri_bytes,
     };
-    if let Err(error) = parse_request(&bytes, &limits, &mut head) {
-        report.action = vec![format!("refused with {}: {error}", error.status())];
-        return report;
+    match parse_request(&bytes, &limits, &mut head) {
+        Ok(Progress::Complete) => {}
+        Ok(Progress::Partial) => {
+            report.outcome = Outcome::refuse("this is no whole request head".to_owned());
+            return report;
+        }
+        Err(error) => {
+            report.outcome = Outcome::refuse(format!("refused with {}: {error}", error.status()));
+            return report;
+        }
     }
-    let local_port = url.port.unwrap_or(if url.scheme == "https" { 443 } else { 80 });
     let connection = ConnectionFacts {
         peer: arguments.source,
         peer_port: 0,
         listener: &listener.name,
-        local_port,
-        scheme: if url.scheme == "https" { "https" } else { "http" },
+        local_port: local_port(listener, url),
+        scheme: "http",
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut memory = RequestMemory::default();
     let mut request = match Request::admit(&bytes, &head, http, connection, &mut memory) {
         Ok(request) => request,
         Err(fault) => {
-            report.action = vec![refusal(fault)];
+            report.outcome = refusal(fault, http);
             return report;
         }
     };
@@ -64,27 +70,19 @@ pub(super) fn explain(
     let chosen = http.table.select(subject, &request.facts(None), &mut trace);
     let name = |rule: usize| http.routes[rule].name.to_string();
     let rules = http.table.rules();
-    let looked_at = trace.candidates.clone();
-    report.compared = trace.compared(plan, rules, chosen, name, &request.facts(None));
-    report.skipped = (0..rules.len())
-        .filter(|rule| !looked_at.contains(rule))
-        .map(|rule| {
-            let why = why_skipped(&rules[rule], request.host, request.path);
-            (name(rule), plan.locate(rules[rule].origin), why)
-        })
-        .collect();
+    report.skipped = skipped(plan, rules, &trace, name, subject);
+    report.compared = trace.compared(plan, rules, chosen, name, subject, &request.facts(None));
 
     let route = chosen.map(|rule| &http.routes[rule]).or(http.fallback.as_deref());
     let Some(route) = route else {
-        report.action = vec![refusal(Fault::NoRoute)];
+        report.outcome = refusal(Fault::NoRoute, http);
         return report;
     };
-    report.is_taken = true;
     if let Some(pattern) = &route.captures {
         request.capture(pattern);
     }
     let prefix = chosen.and_then(|rule| rules[rule].matched_prefix(request.path));
-    report.action = action(plan, http, route, chosen.is_none(), prefix, &request);
+    report.outcome = outcome(plan, http, route, chosen.is_none(), prefix, &request);
     report
 }
 
@@ -104,71 +102,107 @@ fn head_text(url: &Url, arguments: &Arguments) -> String {
     text + "\r\n"
 }
 
-fn refusal(fault: Fault) -> String {
-    let meaning = fault.meaning();
-    format!("refused with {} {}: {}", meaning.status, meaning.code, meaning.sentence)
+fn refusal(fault: Fault, http: &HttpListener) -> Outcome {
+    let Meaning { status, code, sentence, .. } = fault.meaning();
+    let page = match http.error_pages.find(status) {
+        Some(page) => format!(" The listener's own page for it is sent ({}).", page.content_type),
+        None => String::new(),
+    };
+    Outcome::refuse(format!("refused with {status} {code}: {sentence}{page}"))
 }
 
-fn action(
+fn outcome(
     plan: &Plan,
     http: &HttpListener,
     route: &Route,
     is_fallback: bool,
     prefix: Option<&str>,
     request: &Request<'_>,
-) -> Vec<String> {
-    let mut lines = Vec::new();
-    if is_fallback {
-        lines.push("no route takes it: the listener's own `upstream` does".to_owned());
-    } else {
-        lines.push(format!("route {} ({})", route.name, plan.locate(route.origin)));
-    }
-    let facts = request.facts(None);
-    let render = |template: &narrows_plan::Template| {
-        let mut text = String::new();
-        template.render(&facts, &mut text);
-        text
+) -> Outcome {
+    let mut outcome = Outcome {
+        route: (!is_fallback).then(|| (route.name.to_string(), plan.locate(route.origin))),
+        ..Outcome::default()
     };
-    let upstream = match &route.action {
-        Action::Respond(fixed) => {
-            lines.push(format!("answers {} {}: {:?}", fixed.status, fixed.content_type, render(&fixed.body)));
-            None
+    let target = |id: UpstreamId, weight, total| Target::new(plan, plan.upstream(id), weight, total);
+    let (kind, own_status, upstream) = match &route.action {
+        Action::Respond(FixedResponse { status, body, content_type }) => {
+            let own = Response { status: *status, bytes: &[], head: None };
+            let body = render(body, request, Some(own));
+            outcome.sentence = format!("answers {status} {content_type}: {body:?}");
+            ("respond", Some(*status), None)
         }
         Action::Redirect(redirect) => {
-            lines.push(format!("redirects with {} to {}", redirect.status, render(&redirect.to)));
-            None
+            let to = render(&redirect.to, request, None);
+            outcome.sentence = format!("redirects with {} to {to}", redirect.status);
+            ("redirect", Some(redirect.status), None)
         }
         Action::Upstream(id) => {
-            lines.extend(upstream_lines(plan, plan.upstream(*id)));
-            Some(*id)
+            outcome.targets.push(target(*id, 1, 1));
+            ("forward", None, Some(*id))
         }
         Action::Split(split) => {
-            for (id, weight) in &split.shares {
-                let percent = f64::from(*weight) * 100.0 / f64::from(split.total.max(1));
-                lines.push(format!("{percent:.1} % of the requests:"));
-                lines.extend(
-                    upstream_lines(plan, plan.upstream(*id)).into_iter().map(|line| format!("  {line}")),
-                );
-            }
-            split.shares.iter().find(|(_, weight)| *weight > 0).map(|(id, _)| *id)
+            outcome.targets.extend(split.shares.iter().map(|&(id, weight)| target(id, weight, split.total)));
+            let first = split.shares.iter().find(|(_, weight)| *weight > 0);
+            ("forward", None, first.map(|(id, _)| *id))
         }
     };
+    outcome.kind = kind;
     if let Some(endpoint) = upstream.and_then(|id| plan.upstream(id).endpoints.first()) {
         let head = preview_request_head(request, http, route, prefix, &endpoint.address.to_string());
-        lines.push("sent as:".to_owned());
-        lines.extend(
-            String::from_utf8_lossy(&head)
-                .lines()
-                .filter(|line| !line.is_empty())
-                .map(|line| format!("  {line}")),
-        );
+        let head = String::from_utf8_lossy(&head).into_owned();
+        outcome.sent = head.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        outcome.limits = limits(route);
+        outcome.error_pages = pages(&route.error_pages);
     }
-    for edit in &route.response_edits {
-        lines.push(match edit {
-            narrows_plan::HeaderEdit::Remove(name) => format!("response header {name} removed"),
-            narrows_plan::HeaderEdit::Set(name, _) => format!("response header {name} set"),
-            narrows_plan::HeaderEdit::Add(name, _) => format!("response header {name} added"),
-        });
+    outcome.response_edits =
+        route.response_edits.iter().map(|edit| response_edit(edit, request, own_status)).collect();
+    outcome
+}
+
+fn limits(route: &Route) -> Vec<(&'static str, String)> {
+    let timeouts = &route.timeouts;
+    let all = [
+        ("connect", timeouts.connect),
+        ("response_head", timeouts.response_head),
+        ("response_idle", timeouts.response_idle),
+        ("body_idle", timeouts.body_idle),
+        ("write_idle", timeouts.write_idle),
+        ("request", timeouts.request),
+        ("tunnel_idle", timeouts.tunnel_idle),
+    ];
+    let mut limits: Vec<_> = all.into_iter().map(|(name, limit)| (name, duration(limit))).collect();
+    limits.push(("body", size(route.body_limit)));
+    limits
+}
+
+/// An edit with its value, where that does not wait for the upstream's response.
+fn response_edit(edit: &HeaderEdit, request: &Request<'_>, own_status: Option<u16>) -> String {
+    let (verb, name, value) = match edit {
+        HeaderEdit::Remove(name) => return format!("remove {name}"),
+        HeaderEdit::Set(name, value) => ("set", name, value),
+        HeaderEdit::Add(name, value) => ("add", name, value),
+    };
+    let response = own_status.map(|status| Response { status, bytes: &[], head: None });
+    let facts = request.facts(response);
+    let awaited: Vec<String> = value
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Expression(expression) => Some(expression.observed(&facts)),
+            Part::Text(_) => None,
+        })
+        .flatten()
+        .map(|(seen, _)| seen)
+        .filter(|seen| seen.contains("response."))
+        .collect();
+    if own_status.is_none() && !awaited.is_empty() {
+        return format!("{verb} {name}: known with the response ({})", awaited.join(", "));
     }
-    lines
+    format!("{verb} {name}: {}", render(value, request, response))
+}
+
+fn render(template: &Template, request: &Request<'_>, response: Option<Response<'_>>) -> String {
+    let mut text = String::new();
+    template.render(&request.facts(response), &mut text);
+    text
 }

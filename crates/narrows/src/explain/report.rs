@@ -1,5 +1,6 @@
 //! What `explain` says about one listener, as text and as JSON.
 
+use super::outcome::Outcome;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -8,18 +9,18 @@ use std::fmt::Write;
 pub(super) struct Report {
     /// Name, place and addresses of the listener.
     pub(super) listener: String,
+    /// What of the question could not be taken as it was.
+    pub(super) notes: Vec<String>,
     /// What was asked, as the rules see it: name and value.
     pub(super) subject: Vec<(&'static str, String)>,
     /// The rules that were compared, best rank first.
     pub(super) compared: Vec<Compared>,
-    /// Rules that were not looked at: route, place, why.
-    pub(super) skipped: Vec<(String, String, &'static str)>,
+    /// Rules that were not looked at, best rank first.
+    pub(super) skipped: Vec<Skipped>,
     /// Whether the skipped rules are listed.
     pub(super) lists_skipped: bool,
-    /// What happens then, a line each.
-    pub(super) action: Vec<String>,
-    /// Whether something takes the request.
-    pub(super) is_taken: bool,
+    /// What happens then.
+    pub(super) outcome: Outcome,
 }
 
 /// A rule that was compared.
@@ -30,6 +31,17 @@ pub(super) struct Compared {
     pub(super) patterns: String,
     pub(super) is_taken: bool,
     pub(super) conditions: Vec<Seen>,
+    /// Conditions behind the one that did not hold.
+    pub(super) unasked: usize,
+}
+
+/// A rule that was not looked at.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    pub(super) route: String,
+    pub(super) place: String,
+    pub(super) patterns: String,
+    pub(super) why: &'static str,
 }
 
 /// A condition with what it saw.
@@ -54,12 +66,15 @@ impl Seen {
 impl Report {
     pub(super) fn to_text(&self) -> String {
         let mut text = format!("listener {}\n", self.listener);
+        for note in &self.notes {
+            let _ = writeln!(text, "  note: {note}");
+        }
         for (name, value) in &self.subject {
             let _ = writeln!(text, "  {name:<8} {value}");
         }
         text.push_str("\nrules compared, best rank first:\n");
         if self.compared.is_empty() {
-            text.push_str("  none: no rule names this host and path\n");
+            text.push_str("  none: no route fits\n");
         }
         for rule in &self.compared {
             let verdict = match (rule.is_taken, rule.conditions.last().and_then(|last| last.held)) {
@@ -72,28 +87,34 @@ impl Report {
             for seen in &rule.conditions {
                 let values: Vec<_> =
                     seen.values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                let _ = writeln!(
-                    text,
-                    "      {}  ->  {}  ({})  {}",
-                    seen.written,
-                    seen.verdict(),
-                    values.join(", "),
-                    seen.place
-                );
+                let (verdict, values) = (seen.verdict(), values.join(", "));
+                let _ = writeln!(text, "      {}  {}\n        {verdict}: {values}", seen.written, seen.place);
+            }
+            if rule.unasked > 0 {
+                let _ = writeln!(text, "      {} further conditions not asked", rule.unasked);
             }
         }
         if self.lists_skipped {
-            for (route, place, why) in &self.skipped {
-                let _ = writeln!(text, "  {route}  {place}  not looked at: {why}");
+            for Skipped { route, place, patterns, why } in &self.skipped {
+                let _ = writeln!(text, "  {route}  {place}  not looked at: {why}\n      {patterns}");
             }
         } else if !self.skipped.is_empty() {
-            let _ = writeln!(text, "  {} more not looked at (--all lists them)", self.skipped.len());
+            let _ = writeln!(text, "  {}", self.skipped_by_reason());
         }
-        text.push_str("\nthen:\n");
-        for line in &self.action {
-            let _ = writeln!(text, "  {line}");
+        text + &self.outcome.to_text()
+    }
+
+    /// `6 more not looked at: the host differs (5), the path differs (1); --all lists them`
+    fn skipped_by_reason(&self) -> String {
+        let mut reasons: Vec<(&str, usize)> = Vec::new();
+        for Skipped { why, .. } in &self.skipped {
+            match reasons.iter_mut().find(|(known, _)| known == why) {
+                Some((_, count)) => *count += 1,
+                None => reasons.push((why, 1)),
+            }
         }
-        text
+        let reasons: Vec<_> = reasons.iter().map(|(why, count)| format!("{why} ({count})")).collect();
+        format!("{} more not looked at: {}; --all lists them", self.skipped.len(), reasons.join(", "))
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -103,15 +124,18 @@ impl Report {
         let skipped: Vec<_> = self
             .skipped
             .iter()
-            .map(|(route, place, why)| json!({ "route": route, "place": place, "why": why }))
+            .map(|Skipped { route, place, patterns, why }| {
+                json!({ "route": route, "place": place, "patterns": patterns, "why": why })
+            })
             .collect();
         json!({
             "listener": self.listener,
+            "notes": self.notes,
             "subject": subject,
             "compared": compared,
             "not_compared": skipped,
-            "taken": self.is_taken,
-            "action": self.action,
+            "taken": self.outcome.is_taken(),
+            "outcome": self.outcome.to_json(),
         })
     }
 }
@@ -133,6 +157,7 @@ impl Compared {
             "patterns": self.patterns,
             "taken": self.is_taken,
             "conditions": conditions,
+            "conditions_not_asked": self.unasked,
         })
     }
 }

@@ -13,11 +13,10 @@ fn report(words: &[&str]) -> String {
     let demo = include_str!("../../../../examples/demo.yaml");
     let plan = narrows_config::load_text("demo.yaml", demo, Path::new(".")).plan.unwrap();
     let Line { arguments } = Line::parse_from([&["explain", "demo.yaml"], words].concat());
-    let url = Url::parse(&arguments.url).unwrap();
-    let listeners = candidates(&plan, &url, arguments.method == "TCP", None);
+    let listeners = candidates(&plan, &arguments.url, None);
     let reports = listeners.iter().map(|listener| match &listener.protocol {
-        Protocol::Http(http) => http::explain(&plan, listener, http, &url, &arguments),
-        Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, &url, &arguments),
+        Protocol::Http(http) => http::explain(&plan, listener, http, &arguments),
+        Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, &arguments),
     });
     reports.map(|report| report.to_text()).collect()
 }
