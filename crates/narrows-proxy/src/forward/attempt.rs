@@ -125,9 +125,7 @@ impl Attempt<'_, '_> {
                 return Poll::Ready(Err(Fault::RequestBodyTooSlow));
             }
         }
-        if state.patience == Patience::Watching && state.upload_over {
-            self.poll_client(context, state)?;
-        }
+        self.poll_client(context, state)?;
         while self.downstream.watch.poll_expired(context).is_ready() {
             let over = timing.is_over(&self.downstream.watch);
             if !over && state.patience == Patience::Waiting && wait == Wait::Upstream && self.is_long(route) {
@@ -163,8 +161,12 @@ impl Attempt<'_, '_> {
         route.timeouts.response_head.is_none_or(|timeout| timeout > WATCH_AFTER)
     }
 
-    /// Looks whether the client has reset its connection. One that only closed its half still waits for its answer.
+    /// Looks whether the client has reset its connection. One that only closed its half still waits for its answer, and
+    /// one that still sends its body is looked at by the upload.
     fn poll_client(&mut self, context: &mut Context<'_>, state: &mut Progressing) -> Result<(), Fault> {
+        if state.patience != Patience::Watching || !state.upload_over {
+            return Ok(());
+        }
         let mut buffer = self.forwarding.worker.buffers.take(0);
         while state.patience == Patience::Watching {
             match self.downstream.stream.poll_read(context, &mut buffer) {
