@@ -57,7 +57,7 @@ pub(crate) fn demo(arguments: &Arguments) -> ExitCode {
         }
         Err(message) => {
             crate::fail(&format!("demo: {message}"));
-            let other = if offset == 0 { 1000 } else { 0 };
+            let other = if offset > 55000 { 0 } else { offset + 1000 };
             crate::fail(&format!("to use other ports: narrows demo --port-offset {other}"))
         }
     }

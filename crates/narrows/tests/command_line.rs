@@ -124,7 +124,7 @@ fn a_wrong_command_line_ends_with_2() {
 fn a_connection_to_a_port_without_listener_is_told_what_there_is() {
     let output = narrows(&["explain", "demo.yaml", "TCP", "tcp://127.0.0.1:1"], "");
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("lines (demo.yaml:37:3), tcp on 127.0.0.1:9090"));
+    assert!(text(&output.stderr).contains("lines (demo.yaml:38:3), tcp on 127.0.0.1:9090"));
 }
 
 #[test]
