@@ -1,15 +1,16 @@
 //! The life of a request: read, admit, route, act, answer, record.
 
-use crate::Fault;
 use crate::answer::Answer;
 use crate::connection::{Downstream, Next, Received, Timing, head_limits};
 use crate::flow::{Flow, FlowFault, Recode};
 use crate::forward::{self, Forwarding, Unanswered};
+use crate::outgoing::write_own_edits;
 use crate::request::{ConnectionFacts, Request};
-use crate::worker::{ExchangeMemory, Worker};
+use crate::worker::{AnswerMemory, ExchangeMemory, Worker};
+use crate::{Fault, client};
 use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::{Action, HttpListener, Route, Subject, UpstreamId};
-use narrows_wire::http1::{FieldName, Method, Progress, Version, parse_request};
+use narrows_wire::http1::{FieldName, HeadError, Method, Progress, Version, parse_request};
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
@@ -37,9 +38,9 @@ pub(crate) async fn life(
 ) -> Next {
     let started = worker.log.as_ref().map(|_| Instant::now());
     let mut memory = worker.take_memory();
-    let mut outcome = Outcome::default();
-    let next = match read_head(worker, listener, downstream, received, &mut memory).await {
-        Ok(()) => serve(worker, listener, downstream, &mut memory, last, &mut outcome).await,
+    let mut exchange = Exchange { worker, listener, downstream, last, outcome: Outcome::default() };
+    let next = match exchange.read_head(received, &mut memory).await {
+        Ok(()) => exchange.serve(&mut memory).await,
         // The client left before it asked for anything.
         Err(None) => {
             worker.keep_memory(memory);
@@ -47,220 +48,231 @@ pub(crate) async fn life(
         }
         Err(Some(fault)) => {
             memory.head.clear();
-            let answer = Answer::to_fault(fault, None, &listener.error_pages);
-            reply(worker, listener, downstream, &mut memory.out, None, &answer, false, &mut outcome).await
+            exchange.refuse(fault, &mut memory.answer).await
         }
     };
     if let Some(started) = started {
-        record(worker, downstream, &memory, started, &outcome);
+        exchange.record(&memory, started);
     }
     worker.keep_memory(memory);
     next
 }
 
-/// Reads until the head is complete; what follows it stays in the connection's leftover. `Err(None)`: the client is gone.
-async fn read_head(
-    worker: &Worker,
-    listener: &HttpListener,
-    downstream: &mut Downstream,
-    received: Received,
-    memory: &mut ExchangeMemory,
-) -> Result<(), Option<Fault>> {
-    let limits = head_limits(listener);
-    let Received { mut buffer, mut length } = received;
-    memory.head.clear();
-    downstream.watch.set(listener.timeouts.head);
-    loop {
-        match parse_request(&buffer[..length], &limits, &mut memory.head) {
-            Ok(Progress::Complete) => break,
-            Ok(Progress::Partial) => {}
-            Err(error) => return Err(Some(error.into())),
-        }
-        if length == buffer.len() {
-            let mut larger = worker.buffers.take(buffer.next_size());
-            if larger.len() == length {
-                return Err(Some(Fault::RequestHead(narrows_wire::http1::HeadError::HeadTooLarge)));
-            }
-            larger[..length].copy_from_slice(&buffer[..length]);
-            buffer = larger;
-        }
-        let read = poll_fn(|context| match downstream.stream.poll_read(context, &mut buffer[length..]) {
-            Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(count)),
-            Poll::Ready(_) => Poll::Ready(Err(None)),
-            Poll::Pending => {
-                downstream.watch.poll_expired(context).map(|()| Err(Some(Fault::RequestHeadTimedOut)))
-            }
-        });
-        length += read.await?;
-    }
-    let head_length = memory.head.length;
-    memory.bytes.clear();
-    memory.bytes.extend_from_slice(&buffer[..head_length]);
-    downstream.unread(&buffer[head_length..length]);
-    Ok(())
-}
-
-/// A request whose head is there: admit, route, act.
-async fn serve<'a>(
+/// A request and its answer.
+struct Exchange<'a, 'd> {
     worker: &'a Worker,
     listener: &'a HttpListener,
-    downstream: &mut Downstream,
-    memory: &mut ExchangeMemory,
+    downstream: &'d mut Downstream,
     last: bool,
-    outcome: &mut Outcome<'a>,
-) -> Next {
-    let ExchangeMemory { bytes, head, request: request_memory, response, out } = memory;
-    let connection = ConnectionFacts {
-        peer: downstream.peer.address(),
-        peer_port: downstream.peer.port(),
-        listener: &worker.plan.listeners[downstream.place.listener].name,
-        local_port: downstream.place.local_port,
-        scheme: "http",
-        unix: worker.unix(),
-    };
-    let mut request = match Request::admit(bytes, head, listener, connection, request_memory) {
-        Ok(request) => request,
-        Err(fault) => {
-            let answer = Answer::to_fault(fault, None, &listener.error_pages);
-            return reply(worker, listener, downstream, out, None, &answer, false, outcome).await;
-        }
-    };
-    let subject = Subject { host: request.host, path: request.path };
-    let chosen = listener.table.select(subject, &request.facts(None), &mut ());
-    let (route, prefix) = match (chosen, &listener.fallback) {
-        (Some(rule), _) => {
-            (&listener.routes[rule], listener.table.rules()[rule].matched_prefix(request.path).map(str::len))
-        }
-        (None, Some(fallback)) => (&**fallback, None),
-        (None, None) => {
-            let answer = Answer::to_fault(Fault::NoRoute, Some(&request), &listener.error_pages);
-            let keep_alive = may_keep_alive(worker, downstream, &request, last);
-            return reply(worker, listener, downstream, out, Some(&request), &answer, keep_alive, outcome)
-                .await;
-        }
-    };
-    outcome.route = &route.name;
-    if let Some(pattern) = &route.captures {
-        request.capture(pattern);
-    }
-    let answer = match &route.action {
-        Action::Respond(fixed) => Answer::fixed(fixed, &request),
-        Action::Redirect(redirect) => Answer::redirect(redirect, &request),
-        Action::Upstream(upstream) => {
-            let upstream = *upstream;
-            return pass(
-                worker, listener, downstream, route, prefix, &request, upstream, response, out, last, outcome,
-            )
-            .await;
-        }
-        Action::Split(split) => {
-            let upstream = split.choose(worker.split_point(split.total));
-            return pass(
-                worker, listener, downstream, route, prefix, &request, upstream, response, out, last, outcome,
-            )
-            .await;
-        }
-    };
-    let keep_alive = may_keep_alive(worker, downstream, &request, last);
-    let mut edits = Vec::new();
-    crate::outgoing::write_own_edits(route, &request, answer.status(), &mut edits);
-    reply_with(worker, listener, downstream, out, Some(&request), &answer, &edits, keep_alive, outcome).await
+    outcome: Outcome<'a>,
 }
 
-/// Has the request answered by an upstream.
-#[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]
-async fn pass<'a>(
-    worker: &'a Worker,
-    listener: &'a HttpListener,
-    downstream: &mut Downstream,
-    route: &'a Route,
-    matched_prefix: Option<usize>,
-    request: &Request<'_>,
-    upstream: UpstreamId,
-    response: &mut narrows_wire::http1::ResponseHead,
-    out: &mut Vec<u8>,
-    last: bool,
-    outcome: &mut Outcome<'a>,
-) -> Next {
-    let cluster = worker.cluster(upstream);
-    outcome.upstream = &cluster.name;
-    let timing = Timing::new(&downstream.watch, route.timeouts.request);
-    let forwarding =
-        Forwarding { worker, listener, route, matched_prefix, request, cluster, timing: &timing, last };
-    match forward::life(&forwarding, downstream, response, out, outcome).await {
-        Ok(next) => next,
-        Err(Unanswered { fault, is_received }) => {
-            outcome.fault = Some(fault);
-            if fault == Fault::ClientGone {
-                outcome.status = fault.meaning().status;
+/// An answer of our own, ready to be sent.
+struct Reply<'r> {
+    request: Option<&'r Request<'r>>,
+    answer: Answer,
+    keep_alive: bool,
+    /// Complete field lines that the route adds.
+    extra: Vec<u8>,
+}
+
+impl<'a> Exchange<'a, '_> {
+    /// Reads until the head is complete; what follows it stays in the connection's leftover. `Err(None)`: the client is
+    /// gone.
+    async fn read_head(
+        &mut self,
+        received: Received,
+        memory: &mut ExchangeMemory,
+    ) -> Result<(), Option<Fault>> {
+        let limits = head_limits(self.listener);
+        let Received { mut buffer, mut length } = received;
+        let Downstream { stream, watch, .. } = &mut *self.downstream;
+        memory.head.clear();
+        watch.set(self.listener.timeouts.head);
+        loop {
+            match parse_request(&buffer[..length], &limits, &mut memory.head) {
+                Ok(Progress::Complete) => break,
+                Ok(Progress::Partial) => {}
+                Err(error) => return Err(Some(error.into())),
+            }
+            if length == buffer.len() {
+                let mut larger = self.worker.buffers.take(buffer.next_size());
+                if larger.len() == length {
+                    return Err(Some(Fault::RequestHead(HeadError::HeadTooLarge)));
+                }
+                larger[..length].copy_from_slice(&buffer[..length]);
+                buffer = larger;
+            }
+            let read = poll_fn(|context| match stream.poll_read(context, &mut buffer[length..]) {
+                Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(count)),
+                Poll::Ready(_) => Poll::Ready(Err(None)),
+                Poll::Pending => watch.poll_expired(context).map(|()| Err(Some(Fault::RequestHeadTimedOut))),
+            });
+            length += read.await?;
+        }
+        let head_length = memory.head.length;
+        memory.bytes.clear();
+        memory.bytes.extend_from_slice(&buffer[..head_length]);
+        self.downstream.unread(&buffer[head_length..length]);
+        Ok(())
+    }
+
+    /// A request whose head is there: admit, route, act.
+    async fn serve(&mut self, memory: &mut ExchangeMemory) -> Next {
+        let ExchangeMemory { bytes, head, request: request_memory, answer: answer_memory } = memory;
+        let connection = ConnectionFacts {
+            peer: self.downstream.peer.address(),
+            peer_port: self.downstream.peer.port(),
+            listener: &self.worker.plan.listeners[self.downstream.place.listener].name,
+            local_port: self.downstream.place.local_port,
+            scheme: "http",
+            unix: self.worker.unix(),
+        };
+        let mut request = match Request::admit(bytes, head, self.listener, connection, request_memory) {
+            Ok(request) => request,
+            Err(fault) => return self.refuse(fault, answer_memory).await,
+        };
+        let Some((route, matched_prefix)) = self.route(&request) else {
+            let answer = Answer::to_fault(Fault::NoRoute, Some(&request), &self.listener.error_pages);
+            let keep_alive = self.takes_body(&request);
+            let reply = Reply { request: Some(&request), answer, keep_alive, extra: Vec::new() };
+            return self.reply(reply, answer_memory).await;
+        };
+        self.outcome.route = &route.name;
+        if let Some(pattern) = &route.captures {
+            request.capture(pattern);
+        }
+        let answer = match &route.action {
+            Action::Respond(fixed) => Answer::fixed(fixed, &request),
+            Action::Redirect(redirect) => Answer::redirect(redirect, &request),
+            Action::Upstream(upstream) => {
+                return self.pass(route, matched_prefix, &request, *upstream, answer_memory).await;
+            }
+            Action::Split(split) => {
+                let upstream = split.choose(self.worker.split_point(split.total));
+                return self.pass(route, matched_prefix, &request, upstream, answer_memory).await;
+            }
+        };
+        let mut extra = Vec::new();
+        write_own_edits(route, &request, answer.status(), &mut extra);
+        let keep_alive = self.takes_body(&request);
+        self.reply(Reply { request: Some(&request), answer, keep_alive, extra }, answer_memory).await
+    }
+
+    /// The route that takes the request, and the length of the path prefix that its rule matched.
+    fn route(&self, request: &Request<'_>) -> Option<(&'a Route, Option<usize>)> {
+        let HttpListener { table, routes, fallback, .. } = self.listener;
+        let subject = Subject { host: request.host, path: request.path };
+        match table.select(subject, &request.facts(None), &mut ()) {
+            Some(rule) => {
+                Some((&routes[rule], table.rules()[rule].matched_prefix(request.path).map(str::len)))
+            }
+            None => fallback.as_deref().map(|route| (route, None)),
+        }
+    }
+
+    /// Has the request answered by an upstream.
+    async fn pass(
+        &mut self,
+        route: &'a Route,
+        matched_prefix: Option<usize>,
+        request: &Request<'_>,
+        upstream: UpstreamId,
+        memory: &mut AnswerMemory,
+    ) -> Next {
+        let Exchange { worker, listener, last, .. } = *self;
+        let cluster = worker.cluster(upstream);
+        self.outcome.upstream = &cluster.name;
+        let timing = Timing::new(&self.downstream.watch, route.timeouts.request);
+        let forwarding =
+            Forwarding { worker, listener, route, matched_prefix, request, cluster, timing: &timing, last };
+        match forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await {
+            Ok(next) => next,
+            Err(Unanswered { fault: Fault::ClientGone, .. }) => {
+                self.outcome.fault = Some(Fault::ClientGone);
+                self.outcome.status = Fault::ClientGone.meaning().status;
+                Next::Close
+            }
+            Err(Unanswered { fault, is_received }) => {
+                let answer = Answer::to_fault(fault, Some(request), &route.error_pages);
+                let keep_alive = is_received && self.wants_keep_alive(request);
+                self.reply(Reply { request: Some(request), answer, keep_alive, extra: Vec::new() }, memory)
+                    .await
+            }
+        }
+    }
+
+    /// Answers a request that could not be understood, and ends the connection.
+    async fn refuse(&mut self, fault: Fault, memory: &mut AnswerMemory) -> Next {
+        let answer = Answer::to_fault(fault, None, &self.listener.error_pages);
+        self.reply(Reply { request: None, answer, keep_alive: false, extra: Vec::new() }, memory).await
+    }
+
+    /// Whether the connection may carry another request after an answer of our own. Takes the request's body out of the
+    /// leftover; where it has not arrived yet, the connection ends.
+    fn takes_body(&mut self, request: &Request<'_>) -> bool {
+        let mut body = Flow::new(request.head.framing, Recode::Nothing, None);
+        match body.admit(&self.downstream.leftover) {
+            Ok(length) if body.is_received() => {
+                self.downstream.leftover.drain(..length);
+                self.wants_keep_alive(request)
+            }
+            _ => false,
+        }
+    }
+
+    fn wants_keep_alive(&self, request: &Request<'_>) -> bool {
+        request.head.keep_alive && !self.last && !self.worker.is_draining()
+    }
+
+    /// Sends an answer of our own.
+    async fn reply(&mut self, reply: Reply<'_>, memory: &mut AnswerMemory) -> Next {
+        let Reply { request, answer, keep_alive, extra } = reply;
+        let (method, version) = request
+            .map_or((Method::Get, Version::Http11), |request| (request.head.method, request.head.version));
+        let out = &mut memory.out;
+        out.clear();
+        answer.write(method, version, keep_alive, &self.worker.date(), &extra, out);
+        self.outcome.status = answer.status();
+        self.outcome.fault = answer.fault();
+        self.downstream.watch.set(self.listener.timeouts.write_idle);
+        match self.downstream.write_all(out).await {
+            Ok(()) => self.outcome.sent = answer.body_length(method) as u64,
+            Err(fault) => {
+                self.outcome.fault = Some(fault);
                 return Next::Close;
             }
-            let answer = Answer::to_fault(fault, Some(request), &route.error_pages);
-            let keep_alive = is_received && wants_keep_alive(worker, request, last);
-            reply(worker, listener, downstream, out, Some(request), &answer, keep_alive, outcome).await
         }
+        if keep_alive { Next::KeepAlive } else { Next::Linger }
     }
-}
 
-/// Whether the connection may carry another request after an answer of our own. Takes the request's body out of the
-/// leftover; where it has not arrived yet, the connection ends.
-fn may_keep_alive(worker: &Worker, downstream: &mut Downstream, request: &Request<'_>, last: bool) -> bool {
-    let mut body = Flow::new(request.head.framing, Recode::Nothing, None);
-    match body.admit(&downstream.leftover) {
-        Ok(length) if body.is_received() => {
-            downstream.leftover.drain(..length);
-            wants_keep_alive(worker, request, last)
-        }
-        _ => false,
+    fn record(&self, memory: &ExchangeMemory, started: Instant) {
+        let Exchange { worker, listener, outcome, downstream, .. } = self;
+        let Some(log) = &worker.log else { return };
+        let (head, bytes) = (&memory.head, &memory.bytes[..]);
+        let value = |known| head.field(known).map_or(&[][..], |field| field.value.of(bytes));
+        let (client, _) = client::address(downstream.peer.address(), bytes, head, &listener.trusted_proxies);
+        log.add(&AccessRecord {
+            time: Calendar::from_unix(worker.unix()),
+            client,
+            listener: &worker.plan.listeners[downstream.place.listener].name,
+            method: head.method_span.of(bytes),
+            target: head.target.of(bytes),
+            version: if head.length == 0 { "" } else { head.version.as_str() },
+            host: std::str::from_utf8(head.host.of(bytes)).unwrap_or_default(),
+            status: outcome.status,
+            bytes_received: outcome.received,
+            bytes_sent: outcome.sent,
+            duration: started.elapsed(),
+            referer: value(FieldName::Referer),
+            user_agent: value(FieldName::UserAgent),
+            route: outcome.route,
+            upstream: outcome.upstream,
+            endpoint: outcome.endpoint,
+            attempts: outcome.attempts,
+            fault: outcome.fault.map_or("", |fault| fault.meaning().code),
+        });
     }
-}
-
-fn wants_keep_alive(worker: &Worker, request: &Request<'_>, last: bool) -> bool {
-    request.head.keep_alive && !last && !worker.is_draining()
-}
-
-#[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]
-async fn reply(
-    worker: &Worker,
-    listener: &HttpListener,
-    downstream: &mut Downstream,
-    out: &mut Vec<u8>,
-    request: Option<&Request<'_>>,
-    answer: &Answer,
-    keep_alive: bool,
-    outcome: &mut Outcome<'_>,
-) -> Next {
-    reply_with(worker, listener, downstream, out, request, answer, &[], keep_alive, outcome).await
-}
-
-/// Sends an answer of our own. `extra` are complete field lines.
-#[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]
-async fn reply_with(
-    worker: &Worker,
-    listener: &HttpListener,
-    downstream: &mut Downstream,
-    out: &mut Vec<u8>,
-    request: Option<&Request<'_>>,
-    answer: &Answer,
-    extra: &[u8],
-    keep_alive: bool,
-    outcome: &mut Outcome<'_>,
-) -> Next {
-    let (method, version) =
-        request.map_or((Method::Get, Version::Http11), |request| (request.head.method, request.head.version));
-    out.clear();
-    answer.write(method, version, keep_alive, &worker.date(), extra, out);
-    outcome.status = answer.status();
-    outcome.fault = answer.fault().or(outcome.fault);
-    downstream.watch.set(listener.timeouts.write_idle);
-    match downstream.write_all(out).await {
-        Ok(()) => outcome.sent = answer.body_length(method) as u64,
-        Err(fault) => {
-            outcome.fault = Some(fault);
-            return Next::Close;
-        }
-    }
-    if keep_alive { Next::KeepAlive } else { Next::Linger }
 }
 
 impl Downstream {
@@ -296,39 +308,4 @@ pub(crate) fn upload_fault(fault: FlowFault) -> Fault {
         FlowFault::TooLarge => Fault::RequestBodyTooLarge,
         FlowFault::Write => Fault::ResponseMissing,
     }
-}
-
-fn record(
-    worker: &Worker,
-    downstream: &Downstream,
-    memory: &ExchangeMemory,
-    started: Instant,
-    outcome: &Outcome<'_>,
-) {
-    let Some(log) = &worker.log else { return };
-    let listener = &worker.plan.listeners[downstream.place.listener];
-    let narrows_plan::Protocol::Http(http) = &listener.protocol else { return };
-    let (head, bytes) = (&memory.head, &memory.bytes[..]);
-    let value = |known| head.field(known).map_or(&[][..], |field| field.value.of(bytes));
-    let (client, _) = crate::client::address(downstream.peer.address(), bytes, head, &http.trusted_proxies);
-    log.add(&AccessRecord {
-        time: Calendar::from_unix(worker.unix()),
-        client,
-        listener: &listener.name,
-        method: head.method_span.of(bytes),
-        target: head.target.of(bytes),
-        version: if head.length == 0 { "" } else { head.version.as_str() },
-        host: std::str::from_utf8(head.host.of(bytes)).unwrap_or_default(),
-        status: outcome.status,
-        bytes_received: outcome.received,
-        bytes_sent: outcome.sent,
-        duration: started.elapsed(),
-        referer: value(FieldName::Referer),
-        user_agent: value(FieldName::UserAgent),
-        route: outcome.route,
-        upstream: outcome.upstream,
-        endpoint: outcome.endpoint,
-        attempts: outcome.attempts,
-        fault: outcome.fault.map_or("", |fault| fault.meaning().code),
-    });
 }

@@ -8,12 +8,12 @@ use crate::exchange::{Outcome, upload_fault};
 use crate::flow::{Flow, Recode};
 use crate::outgoing::{is_upgrade, write_request_head};
 use crate::request::Request;
-use crate::worker::Worker;
+use crate::worker::{AnswerMemory, Worker};
 use crate::{Fault, tunnel};
 use attempt::{Answered, Attempt, Failed};
 use narrows_plan::{HttpListener, Route};
-use narrows_upstream::{Cluster, Connection, Tried};
-use narrows_wire::http1::{BodyFraming, ResponseHead};
+use narrows_upstream::{Cluster, ConnectFailure, Tried};
+use narrows_wire::http1::BodyFraming;
 
 /// What stays the same over all attempts.
 pub(crate) struct Forwarding<'a, 'r> {
@@ -40,8 +40,7 @@ pub(crate) struct Unanswered {
 pub(crate) async fn life<'a>(
     forwarding: &Forwarding<'a, '_>,
     downstream: &mut Downstream,
-    response: &mut ResponseHead,
-    out: &mut Vec<u8>,
+    memory: &mut AnswerMemory,
     outcome: &mut Outcome<'a>,
 ) -> Result<Next, Unanswered> {
     let Forwarding { route, request, .. } = *forwarding;
@@ -54,10 +53,13 @@ pub(crate) async fn life<'a>(
     let mut upload = Flow::new(request.head.framing, Recode::Nothing, route.body_limit);
     // The part of the body that came with the head stays in the leftover until an endpoint has answered.
     let body_start = upload.admit(&downstream.leftover).map_err(|fault| refused(upload_fault(fault)))?;
-    match attempts(forwarding, downstream, &mut upload, body_start, response, out, outcome).await {
+    match attempts(forwarding, downstream, &mut upload, body_start, memory, outcome).await {
         Ok((endpoint, answered)) => {
             downstream.leftover.drain(..body_start);
-            Ok(finish(forwarding, downstream, response, out, upload, endpoint, answered, outcome).await)
+            if memory.head.upgrade {
+                return Ok(switch_protocols(forwarding, downstream, memory, answered, outcome).await);
+            }
+            Ok(finish(forwarding, downstream, memory, upload, endpoint, answered, outcome).await)
         }
         Err(fault) => {
             downstream.leftover.drain(..body_start);
@@ -73,16 +75,16 @@ async fn attempts<'a>(
     downstream: &mut Downstream,
     upload: &mut Flow,
     body_start: usize,
-    response: &mut ResponseHead,
-    out: &mut Vec<u8>,
+    memory: &mut AnswerMemory,
     outcome: &mut Outcome<'a>,
 ) -> Result<(usize, Answered), Fault> {
     let Forwarding { worker, route, request, cluster, .. } = *forwarding;
+    let AnswerMemory { head: response, out } = memory;
     let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
 
     let mut tried = Tried::default();
     let mut retries = cluster.retries;
-    let mut fault = Fault::Connect(narrows_upstream::ConnectFailure::Unreachable);
+    let mut fault = Fault::Connect(ConnectFailure::Unreachable);
     'endpoints: while let Some(index) = cluster.pick(&tried) {
         let endpoint = cluster.endpoint(index);
         let _running = endpoint.begin();
@@ -138,26 +140,17 @@ async fn attempts<'a>(
 }
 
 /// The answer is there: relay it, then decide which connections live on.
-#[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]
 async fn finish(
     forwarding: &Forwarding<'_, '_>,
     downstream: &mut Downstream,
-    response: &mut ResponseHead,
-    out: &mut Vec<u8>,
+    memory: &mut AnswerMemory,
     mut upload: Flow,
     endpoint: usize,
     answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
-    let Forwarding { worker, cluster, .. } = *forwarding;
-    let Answered { mut connection, buffer, end } = answered;
-    outcome.status = response.status;
-    if response.upgrade {
-        return switch_protocols(forwarding, downstream, response, out, connection, &buffer[..end], outcome)
-            .await;
-    }
-    let relayed =
-        relay::life(forwarding, downstream, &mut connection, response, out, &mut upload, buffer, end).await;
+    outcome.status = memory.head.status;
+    let relayed = relay::life(forwarding, downstream, memory, &mut upload, answered).await;
     outcome.received = upload.payload;
     outcome.sent = relayed.sent;
     outcome.fault = relayed.fault;
@@ -169,9 +162,9 @@ async fn finish(
     }
     downstream.leftover.append(&mut upload.excess);
     if relayed.reusable && upload.is_over() {
-        cluster.release(endpoint, connection, worker.now());
+        forwarding.cluster.release(endpoint, relayed.connection, forwarding.worker.now());
     }
-    match relayed.keep_alive && upload.is_over() {
+    match relayed.keep_alive {
         true => Next::KeepAlive,
         false if upload.is_over() => Next::Close,
         false => Next::Linger,
@@ -182,12 +175,14 @@ async fn finish(
 async fn switch_protocols(
     forwarding: &Forwarding<'_, '_>,
     downstream: &mut Downstream,
-    response: &ResponseHead,
-    out: &mut Vec<u8>,
-    mut connection: Connection,
-    received: &[u8],
+    memory: &mut AnswerMemory,
+    answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
+    let Answered { mut connection, buffer, end } = answered;
+    let AnswerMemory { head: response, out } = memory;
+    let received = &buffer[..end];
+    outcome.status = response.status;
     let worker = forwarding.worker;
     out.clear();
     relay::write_head(forwarding, received, response, Recode::Nothing, true, out);

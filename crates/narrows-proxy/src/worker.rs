@@ -46,7 +46,13 @@ pub(crate) struct ExchangeMemory {
     pub(crate) bytes: Vec<u8>,
     pub(crate) head: RequestHead,
     pub(crate) request: RequestMemory,
-    pub(crate) response: ResponseHead,
+    pub(crate) answer: AnswerMemory,
+}
+
+/// The part that serves the answer: the response's head, and bytes on their way out.
+#[derive(Default)]
+pub(crate) struct AnswerMemory {
+    pub(crate) head: ResponseHead,
     pub(crate) out: Vec<u8>,
 }
 
@@ -222,9 +228,9 @@ impl Worker {
         let mut memories = self.memories.borrow_mut();
         if memories.len() < KEPT_MEMORIES {
             memory.bytes.clear();
-            memory.out.clear();
+            memory.answer.out.clear();
             memory.bytes.shrink_to(16 << 10);
-            memory.out.shrink_to(32 << 10);
+            memory.answer.out.shrink_to(32 << 10);
             memories.push(memory);
         }
     }

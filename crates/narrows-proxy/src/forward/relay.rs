@@ -1,12 +1,13 @@
 //! The answer on its way to the client.
 
 use super::Forwarding;
+use super::attempt::Answered;
 use crate::Fault;
 use crate::connection::Downstream;
 use crate::exchange::upload_fault;
 use crate::flow::{Flow, FlowFault, Recode};
 use crate::outgoing::{ResponseHeadOptions, write_response_head};
-use narrows_runtime::Buffer;
+use crate::worker::AnswerMemory;
 use narrows_upstream::Connection;
 use narrows_wire::http1::{BodyFraming, ResponseHead, Version};
 use std::future::poll_fn;
@@ -17,6 +18,8 @@ const TOGETHER_BYTES: usize = 8 << 10;
 
 /// How a relay ended.
 pub(super) struct Relayed {
+    /// The endpoint's connection.
+    pub(super) connection: Connection,
     /// Payload bytes that the client got.
     pub(super) sent: u64,
     /// Why it ended before its end.
@@ -36,20 +39,17 @@ enum Wait {
     Upstream,
 }
 
-/// Sends head and body to the client while the rest of the request may still be on its way. `buffer[..end]` begins
-/// with the head.
-#[allow(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed separately")]
+/// Sends head and body to the client while the rest of the request may still be on its way.
 pub(super) async fn life(
     forwarding: &Forwarding<'_, '_>,
     downstream: &mut Downstream,
-    connection: &mut Connection,
-    response: &ResponseHead,
-    out: &mut Vec<u8>,
+    memory: &mut AnswerMemory,
     upload: &mut Flow,
-    buffer: Buffer,
-    end: usize,
+    answered: Answered,
 ) -> Relayed {
     let Forwarding { worker, request, last, .. } = *forwarding;
+    let AnswerMemory { head: response, out } = memory;
+    let Answered { connection, buffer, end } = answered;
     let recode = recode(request.head.version, response.framing);
     let ends_at_close = match recode {
         Recode::ToChunked => false,
@@ -62,20 +62,21 @@ pub(super) async fn life(
     out.clear();
     write_head(forwarding, &buffer[..end], response, recode, keep_alive, out);
     let mut download = Flow::new(response.framing, recode, None);
-    let mut relayed = Relayed { sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
+    let mut relayed =
+        Relayed { connection, sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
     if let Err(fault) = download.hold(buffer, response.length..end) {
         relayed.fault = Some(download_fault(fault));
         return relayed;
     }
     download.take_held(TOGETHER_BYTES, out);
+    let connection = &mut relayed.connection;
     let mut relay =
         Relay { forwarding, downstream, connection, out, written: 0, upload, download, wait: None };
     let result = poll_fn(|context| relay.poll(context)).await;
+    let download = relay.download;
     relayed.fault = result.err();
-    relayed.sent = relay.download.payload;
-    relayed.reusable = response.keep_alive
-        && response.framing != BodyFraming::UntilClose
-        && relay.download.excess.is_empty();
+    relayed.sent = download.payload;
+    relayed.reusable = response.keep_alive && download.excess.is_empty();
     relayed
 }
 
