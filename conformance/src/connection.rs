@@ -238,9 +238,9 @@ impl Connection {
         let _ = self.socket.set_recv_buffer_size(16 * 1024);
     }
 
-    /// Ends the sending direction only.
+    /// Ends the sending direction only. Nothing happens when the other side has ended both already.
     pub fn finish_sending(&self) {
-        self.socket.shutdown(Shutdown::Write).expect("the sending direction can be ended");
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     /// Ends the connection with a reset.

@@ -305,6 +305,7 @@ fn the_demo_starts_answers_its_own_curl_lines_and_stops_cleanly() {
     let mut client = Connection::connect(raw.1);
     client.send("hello\n");
     client.read_until(b"hello\n");
+    drop(client);
     for name in ["api.example.com", "www.example.com", "video.example.com", "/v1/", "/v2/"] {
         assert!(lines.iter().any(|line| line.contains(name)), "{name}: {lines:?}");
     }

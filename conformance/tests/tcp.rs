@@ -277,10 +277,21 @@ fn a_client_hello_in_single_bytes_is_understood() {
 }
 
 #[test]
-fn a_client_that_says_nothing_is_ended_after_the_peek() {
+fn a_client_that_says_nothing_goes_to_the_default_after_the_peek() {
     let house = tls_house();
-    assert!(house.narrows.connect("tcp").read_to_end().is_empty());
-    assert_eq!(house.plain.connections(), 0);
+    let mut client = house.narrows.connect("tcp");
+    until("the default is reached", || house.plain.connections() == 1);
+    client.send("hello");
+    assert_eq!(client.read_to_end(), b"plain got hello");
+}
+
+#[test]
+fn a_client_hello_that_stops_is_ended_after_the_peek() {
+    let house = tls_house();
+    let mut client = house.narrows.connect("tcp");
+    client.send(&client_hello("one.example.com")[..40]);
+    client.read_to_end();
+    assert_eq!(house.plain.connections(), 0, "half a hello is nobody's");
 }
 
 #[test]
