@@ -1,9 +1,10 @@
 //! The life of an HTTP connection.
 
+use crate::downstream::{Downstream, Next, Received};
 use crate::exchange;
 use crate::worker::{OpenConnection, Place, Worker};
-use narrows_plan::{HttpListener, Protocol};
-use narrows_runtime::{Buffer, Peer, Stream, Tick, Watch};
+use narrows_plan::Protocol;
+use narrows_runtime::{Peer, Stream};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -12,27 +13,6 @@ use std::time::Duration;
 /// How long we read from a client that may still be sending when we have closed: without that the kernel answers with
 /// a reset, and the client loses the answer that it has not read yet (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(5);
-
-/// The client's end of a connection.
-pub(crate) struct Downstream {
-    pub(crate) stream: Stream,
-    /// Bytes that were received and not used yet.
-    pub(crate) leftover: Vec<u8>,
-    pub(crate) watch: Watch,
-    pub(crate) peer: Peer,
-    pub(crate) place: Place,
-}
-
-/// What becomes of a connection after an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// The next request.
-    KeepAlive,
-    /// The end.
-    Close,
-    /// The end, but the client may still be sending.
-    Linger,
-}
 
 /// The life of an HTTP connection: wait, exchange, again.
 pub(crate) async fn life(
@@ -58,12 +38,6 @@ pub(crate) async fn life(
             Next::Linger => return Box::pin(downstream.linger(&worker)).await,
         }
     }
-}
-
-/// The first bytes of a request.
-pub(crate) struct Received {
-    pub(crate) buffer: Buffer,
-    pub(crate) length: usize,
 }
 
 impl Downstream {
@@ -108,37 +82,5 @@ impl Downstream {
             }
         })
         .await;
-    }
-}
-
-/// Deadlines of one exchange: that of its present phase, and that of the whole.
-pub(crate) struct Timing {
-    whole: Tick,
-}
-
-impl Timing {
-    /// The whole exchange may take `request`.
-    pub(crate) fn new(watch: &Watch, request: Option<Duration>) -> Self {
-        Timing { whole: request.map_or(watch.never(), |timeout| watch.after(timeout)) }
-    }
-
-    /// The present phase may take `timeout` from now.
-    pub(crate) fn arm(&self, watch: &Watch, timeout: Option<Duration>) {
-        let phase = timeout.map_or(watch.never(), |timeout| watch.after(timeout));
-        watch.set_at(phase.min(self.whole));
-    }
-
-    /// Whether it is the whole exchange that took too long.
-    pub(crate) fn is_over(&self, watch: &Watch) -> bool {
-        watch.now() >= self.whole
-    }
-}
-
-/// The listener's limits of a head, as the parser wants them.
-pub(crate) fn head_limits(listener: &HttpListener) -> narrows_wire::http1::HeadLimits {
-    narrows_wire::http1::HeadLimits {
-        head_bytes: listener.limits.head_bytes,
-        fields: listener.limits.header_fields,
-        target_bytes: listener.limits.uri_bytes,
     }
 }

@@ -1,32 +1,19 @@
 //! The life of a request: read, admit, route, act, answer, record.
 
+use crate::Fault;
 use crate::answer::Answer;
-use crate::connection::{Downstream, Next, Received, Timing, head_limits};
-use crate::flow::{Flow, FlowFault, Recode};
+use crate::downstream::{Downstream, Next, Received, Timing, head_limits};
+use crate::flow::{Flow, Recode};
 use crate::forward::{self, Forwarding, Unanswered};
 use crate::outgoing::write_own_edits;
+use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
 use crate::worker::{AnswerMemory, ExchangeMemory, Worker};
-use crate::{Fault, client};
-use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::{Action, HttpListener, Route, Subject, UpstreamId};
-use narrows_wire::http1::{FieldName, HeadError, Method, Progress, Version, parse_request};
+use narrows_wire::http1::{HeadError, Method, Progress, Version, parse_request};
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
-
-/// What happened, for the record.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome<'a> {
-    pub(crate) route: &'a str,
-    pub(crate) upstream: &'a str,
-    pub(crate) endpoint: &'a str,
-    pub(crate) attempts: u32,
-    pub(crate) status: u16,
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
-    pub(crate) fault: Option<Fault>,
-}
 
 /// The life of a request, from its first bytes to the record of its answer. `last` closes the connection behind it.
 pub(crate) async fn life(
@@ -52,7 +39,8 @@ pub(crate) async fn life(
         }
     };
     if let Some(started) = started {
-        exchange.record(&memory, started);
+        let Exchange { outcome, .. } = &exchange;
+        record::add(worker, listener, exchange.downstream, &memory, started, outcome);
     }
     worker.keep_memory(memory);
     next
@@ -244,68 +232,5 @@ impl<'a> Exchange<'a, '_> {
             }
         }
         if keep_alive { Next::KeepAlive } else { Next::Linger }
-    }
-
-    fn record(&self, memory: &ExchangeMemory, started: Instant) {
-        let Exchange { worker, listener, outcome, downstream, .. } = self;
-        let Some(log) = &worker.log else { return };
-        let (head, bytes) = (&memory.head, &memory.bytes[..]);
-        let value = |known| head.field(known).map_or(&[][..], |field| field.value.of(bytes));
-        let (client, _) = client::address(downstream.peer.address(), bytes, head, &listener.trusted_proxies);
-        log.add(&AccessRecord {
-            time: Calendar::from_unix(worker.unix()),
-            client,
-            listener: &worker.plan.listeners[downstream.place.listener].name,
-            method: head.method_span.of(bytes),
-            target: head.target.of(bytes),
-            version: if head.length == 0 { "" } else { head.version.as_str() },
-            host: std::str::from_utf8(head.host.of(bytes)).unwrap_or_default(),
-            status: outcome.status,
-            bytes_received: outcome.received,
-            bytes_sent: outcome.sent,
-            duration: started.elapsed(),
-            referer: value(FieldName::Referer),
-            user_agent: value(FieldName::UserAgent),
-            route: outcome.route,
-            upstream: outcome.upstream,
-            endpoint: outcome.endpoint,
-            attempts: outcome.attempts,
-            fault: outcome.fault.map_or("", |fault| fault.meaning().code),
-        });
-    }
-}
-
-impl Downstream {
-    /// Writes all of `bytes` within the deadline that is set.
-    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let mut rest = bytes;
-        poll_fn(|context| {
-            while !rest.is_empty() {
-                match self.stream.poll_write(context, rest) {
-                    Poll::Ready(Ok(count)) if count > 0 => rest = &rest[count..],
-                    Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone)),
-                    Poll::Pending => {
-                        return self.watch.poll_expired(context).map(|()| Err(Fault::ClientTooSlow));
-                    }
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
-    }
-
-    /// Puts bytes back in front of those that were not used yet.
-    pub(crate) fn unread(&mut self, bytes: &[u8]) {
-        self.leftover.splice(0..0, bytes.iter().copied());
-    }
-}
-
-/// What a fault of the request's body means.
-pub(crate) fn upload_fault(fault: FlowFault) -> Fault {
-    match fault {
-        FlowFault::Read | FlowFault::Incomplete => Fault::ClientGone,
-        FlowFault::Framing(error) => Fault::RequestBody(error),
-        FlowFault::TooLarge => Fault::RequestBodyTooLarge,
-        FlowFault::Write => Fault::ResponseMissing,
     }
 }

@@ -1,5 +1,6 @@
 //! One direction of bytes from a stream to another, with the framing of a body or without any.
 
+use crate::Fault;
 use narrows_runtime::{Buffer, Buffers, Stream};
 use narrows_wire::http1::{BodyError, BodyFraming, BodyReader, chunk_header};
 use std::io;
@@ -62,6 +63,27 @@ pub(crate) enum FlowFault {
     TooLarge,
     /// The receiver's connection failed.
     Write,
+}
+
+impl FlowFault {
+    /// What it means for a request's body.
+    pub(crate) fn of_request(self) -> Fault {
+        match self {
+            FlowFault::Read | FlowFault::Incomplete => Fault::ClientGone,
+            FlowFault::Framing(error) => Fault::RequestBody(error),
+            FlowFault::TooLarge => Fault::RequestBodyTooLarge,
+            FlowFault::Write => Fault::ResponseMissing,
+        }
+    }
+
+    /// What it means for a response's body.
+    pub(crate) fn of_response(self) -> Fault {
+        match self {
+            FlowFault::Read | FlowFault::Incomplete | FlowFault::TooLarge => Fault::ResponseIncomplete,
+            FlowFault::Framing(error) => Fault::ResponseBody(error),
+            FlowFault::Write => Fault::ClientGone,
+        }
+    }
 }
 
 impl Flow {

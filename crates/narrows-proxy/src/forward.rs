@@ -1,33 +1,20 @@
 //! Having a request answered by an upstream: attempt, retry, relay.
 
 mod attempt;
+mod forwarding;
 mod relay;
 
-use crate::connection::{Downstream, Next, Timing};
-use crate::exchange::{Outcome, upload_fault};
-use crate::flow::{Flow, Recode};
+pub(crate) use forwarding::Forwarding;
+
+use crate::downstream::{Downstream, Next};
+use crate::flow::{Flow, FlowFault, Recode};
 use crate::outgoing::{is_upgrade, write_request_head};
-use crate::request::Request;
-use crate::worker::{AnswerMemory, Worker};
+use crate::record::Outcome;
+use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
 use attempt::{Answered, Attempt, Failed};
-use narrows_plan::{HttpListener, Route};
-use narrows_upstream::{Cluster, ConnectFailure, Tried};
+use narrows_upstream::{ConnectFailure, Tried};
 use narrows_wire::http1::BodyFraming;
-
-/// What stays the same over all attempts.
-pub(crate) struct Forwarding<'a, 'r> {
-    pub(crate) worker: &'a Worker,
-    pub(crate) listener: &'a HttpListener,
-    pub(crate) route: &'a Route,
-    /// Length of the path prefix that the rule matched.
-    pub(crate) matched_prefix: Option<usize>,
-    pub(crate) request: &'r Request<'r>,
-    pub(crate) cluster: &'a Cluster,
-    pub(crate) timing: &'r Timing,
-    /// Whether the connection ends behind this exchange in any case.
-    pub(crate) last: bool,
-}
 
 /// Why no endpoint answered. Nothing was sent to the client yet.
 pub(crate) struct Unanswered {
@@ -52,7 +39,8 @@ pub(crate) async fn life<'a>(
     }
     let mut upload = Flow::new(request.head.framing, Recode::Nothing, route.body_limit);
     // The part of the body that came with the head stays in the leftover until an endpoint has answered.
-    let body_start = upload.admit(&downstream.leftover).map_err(|fault| refused(upload_fault(fault)))?;
+    let body_start =
+        upload.admit(&downstream.leftover).map_err(|fault: FlowFault| refused(fault.of_request()))?;
     match attempts(forwarding, downstream, &mut upload, body_start, memory, outcome).await {
         Ok((endpoint, answered)) => {
             downstream.leftover.drain(..body_start);
@@ -185,7 +173,7 @@ async fn switch_protocols(
     outcome.status = response.status;
     let worker = forwarding.worker;
     out.clear();
-    relay::write_head(forwarding, received, response, Recode::Nothing, true, out);
+    forwarding.write_head(received, response, Recode::Nothing, true, out);
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);
     let from_client = std::mem::take(&mut downstream.leftover);

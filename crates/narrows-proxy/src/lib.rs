@@ -1,18 +1,21 @@
 //! The hallway: the life of a connection, of a request, of a TCP flow.
 //!
-//! Read [`Server`] first (sockets become workers), then `worker` (what a worker owns), `connection` (an HTTP connection from its first
+//! Read [`Server`] first (sockets become workers), then `run` (a worker's life), `connection` (an HTTP connection from its first
 //! byte to its last), `exchange` (one request and its answer), `forward` (the attempts to have it answered) and `tcp` (a flow
 //! of layer 4). Each of them holds one function that shows its life in order.
 
 mod answer;
 mod client;
 mod connection;
+mod downstream;
 mod exchange;
 mod fault;
 mod flow;
 mod forward;
 mod outgoing;
+mod record;
 mod request;
+mod run;
 mod server;
 mod tcp;
 mod tunnel;

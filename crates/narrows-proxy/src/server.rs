@@ -1,6 +1,7 @@
 //! From a plan to running workers.
 
-use crate::worker::{self, Place};
+use crate::run;
+use crate::worker::Place;
 use narrows_observe::LogSink;
 use narrows_plan::{AccessLog, Address, Bind, Plan};
 use narrows_runtime::{BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, phases, spawn_worker};
@@ -144,9 +145,7 @@ impl Server {
         for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             let log = self.sink.as_ref().map(LogSink::worker_log);
             let (plan, phase) = (Arc::clone(&self.plan), phase.clone());
-            running
-                .threads
-                .push(spawn_worker(number, move || worker::life(number, plan, sockets, log, phase))?);
+            running.threads.push(spawn_worker(number, move || run::life(number, plan, sockets, log, phase))?);
         }
         running.sink = self.sink.take();
         Ok(running)

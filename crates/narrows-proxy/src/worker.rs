@@ -1,15 +1,12 @@
-//! What a worker owns, and its life: it accepts, ticks, drains and ends.
+//! What a worker owns and its tasks share.
 
 use crate::request::RequestMemory;
-use crate::{connection, tcp};
 use narrows_observe::{AccessLog, Calendar};
-use narrows_plan::{Plan, Protocol, UpstreamId};
-use narrows_runtime::{Accepted, Buffers, Deadlines, Peer, PhaseWatch, Stream, TICK, Tick, accept};
+use narrows_plan::{Plan, UpstreamId};
+use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_upstream::Cluster;
 use narrows_wire::http1::{RequestHead, ResponseHead};
-use socket2::Socket;
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -65,39 +62,9 @@ pub(crate) struct Place {
     pub(crate) local_port: u16,
 }
 
-/// The life of a worker. `sockets` are its own, one for each place.
-pub(crate) async fn life(
-    number: usize,
-    plan: Arc<Plan>,
-    sockets: Vec<(Place, Socket)>,
-    log: Option<AccessLog>,
-    mut phase: PhaseWatch,
-) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(number, plan, log));
-    for (place, socket) in sockets {
-        let accepting = accept(socket, phase.clone(), {
-            let worker = Rc::clone(&worker);
-            move |accepted| match accepted {
-                Accepted::Connection(stream, peer) => worker.receive(place, stream, peer),
-                Accepted::Exhausted => worker.survive_exhaustion(),
-            }
-        });
-        tokio::task::spawn_local(accepting);
-    }
-    let ticking = tokio::task::spawn_local(Rc::clone(&worker).tick());
-    phase.draining().await;
-    worker.drain();
-    tokio::select! {
-        () = worker.closed() => {}
-        () = phase.stopped() => {}
-        () = tokio::time::sleep(worker.plan.settings.drain) => {}
-    }
-    ticking.abort();
-    Ok(())
-}
-
 impl Worker {
-    fn new(number: usize, plan: Arc<Plan>, log: Option<AccessLog>) -> Self {
+    /// The state of worker `number` at its beginning.
+    pub(crate) fn new(number: usize, plan: Arc<Plan>, log: Option<AccessLog>) -> Self {
         let clusters = plan.upstreams.iter().map(|upstream| Cluster::new(upstream, number)).collect();
         let worker = Worker {
             plan,
@@ -118,37 +85,20 @@ impl Worker {
         worker
     }
 
-    fn receive(self: &Rc<Self>, place: Place, stream: Stream, peer: Peer) {
-        let open = OpenConnection::new(self);
-        match &self.plan.listeners[place.listener].protocol {
-            Protocol::Http(_) => {
-                tokio::task::spawn_local(connection::life(Rc::clone(self), place, stream, peer, open));
-            }
-            Protocol::Tcp(_) => {
-                tokio::task::spawn_local(tcp::life(Rc::clone(self), place, stream, peer, open));
-            }
+    /// What is done every tick; `ticks` counts them.
+    pub(crate) fn tick(&self, ticks: u32) {
+        self.deadlines.sweep();
+        self.look_at_the_clock();
+        if let Some(log) = &self.log {
+            log.flush();
+        }
+        if ticks.is_multiple_of(PRUNE_TICKS) {
+            let now = self.now();
+            self.clusters.iter().for_each(|cluster| cluster.prune(now));
         }
     }
 
-    async fn tick(self: Rc<Self>) {
-        let mut interval = tokio::time::interval(TICK);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut ticks = 0_u32;
-        loop {
-            interval.tick().await;
-            self.deadlines.sweep();
-            self.look_at_the_clock();
-            if let Some(log) = &self.log {
-                log.flush();
-            }
-            ticks = ticks.wrapping_add(1);
-            if ticks.is_multiple_of(PRUNE_TICKS) {
-                let now = self.deadlines.now();
-                self.clusters.iter().for_each(|cluster| cluster.prune(now));
-            }
-        }
-    }
-
+    /// Moves what depends on the time of day.
     fn look_at_the_clock(&self) {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if unix != self.unix.replace(unix) {
@@ -156,7 +106,8 @@ impl Worker {
         }
     }
 
-    fn drain(&self) {
+    /// Begins to drain: idle connections close.
+    pub(crate) fn drain(&self) {
         self.draining.set(true);
         self.shed();
         self.deadlines.wake_all();
@@ -168,7 +119,7 @@ impl Worker {
     }
 
     /// No descriptor is left: lets go of what can be spared, and says so, but not all the time.
-    fn survive_exhaustion(&self) {
+    pub(crate) fn survive_exhaustion(&self) {
         let closed = self.shed();
         let now = self.now();
         if self.warned.get().is_none_or(|last| now.since(last) >= WARN_EVERY) {
@@ -180,7 +131,8 @@ impl Worker {
         }
     }
 
-    async fn closed(&self) {
+    /// Returns once no downstream connection is open. Cancel safe.
+    pub(crate) async fn closed(&self) {
         while self.open.get() > 0 {
             self.all_closed.notified().await;
         }
@@ -240,7 +192,7 @@ impl Worker {
 pub(crate) struct OpenConnection(Rc<Worker>);
 
 impl OpenConnection {
-    fn new(worker: &Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
         worker.open.set(worker.open.get() + 1);
         OpenConnection(Rc::clone(worker))
     }

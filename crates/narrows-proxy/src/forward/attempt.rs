@@ -1,9 +1,8 @@
 //! One attempt: send the request, wait for the head of the answer.
 
-use super::{Forwarding, relay};
+use super::forwarding::Forwarding;
 use crate::Fault;
-use crate::connection::{Downstream, head_limits};
-use crate::exchange::upload_fault;
+use crate::downstream::{Downstream, head_limits};
 use crate::flow::{BACK, Flow, FlowFault, Recode};
 use narrows_plan::Route;
 use narrows_plan::defaults::BODY_RATE_GRACE;
@@ -210,7 +209,7 @@ impl Attempt<'_, '_> {
                 state.send_failed = true;
                 Poll::Pending
             }
-            Poll::Ready(Err(fault)) => Poll::Ready(Err(upload_fault(fault))),
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault.of_request())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -285,7 +284,7 @@ impl Attempt<'_, '_> {
         const WAITING_BYTES: usize = 64 << 10;
         let knows = self.forwarding.request.head.version == Version::Http11;
         if knows && state.interim.len() < WAITING_BYTES {
-            relay::write_head(self.forwarding, bytes, response, Recode::Nothing, true, &mut state.interim);
+            self.forwarding.write_head(bytes, response, Recode::Nothing, true, &mut state.interim);
         }
     }
 

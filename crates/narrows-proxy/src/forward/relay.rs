@@ -1,15 +1,13 @@
 //! The answer on its way to the client.
 
-use super::Forwarding;
 use super::attempt::Answered;
+use super::forwarding::Forwarding;
 use crate::Fault;
-use crate::connection::Downstream;
-use crate::exchange::upload_fault;
+use crate::downstream::Downstream;
 use crate::flow::{Flow, FlowFault, Recode};
-use crate::outgoing::{ResponseHeadOptions, write_response_head};
 use crate::worker::AnswerMemory;
 use narrows_upstream::Connection;
-use narrows_wire::http1::{BodyFraming, ResponseHead, Version};
+use narrows_wire::http1::{BodyFraming, Version};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
@@ -60,12 +58,12 @@ pub(super) async fn life(
         request.head.keep_alive && upload.is_over() && !ends_at_close && !last && !worker.is_draining();
 
     out.clear();
-    write_head(forwarding, &buffer[..end], response, recode, keep_alive, out);
+    forwarding.write_head(&buffer[..end], response, recode, keep_alive, out);
     let mut download = Flow::new(response.framing, recode, None);
     let mut relayed =
         Relayed { connection, sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
     if let Err(fault) = download.hold(buffer, response.length..end) {
-        relayed.fault = Some(download_fault(fault));
+        relayed.fault = Some(fault.of_response());
         return relayed;
     }
     download.take_held(TOGETHER_BYTES, out);
@@ -78,21 +76,6 @@ pub(super) async fn life(
     relayed.sent = download.payload;
     relayed.reusable = response.keep_alive && download.excess.is_empty();
     relayed
-}
-
-/// Appends the head of a response as it goes to the client.
-pub(super) fn write_head(
-    forwarding: &Forwarding<'_, '_>,
-    bytes: &[u8],
-    response: &ResponseHead,
-    recode: Recode,
-    keep_alive: bool,
-    out: &mut Vec<u8>,
-) {
-    let date = forwarding.worker.date();
-    let edits = &forwarding.route.response_edits;
-    let options = ResponseHeadOptions { recode, keep_alive, date: &date, edits };
-    write_response_head(forwarding.request, bytes, response, forwarding.listener, &options, out);
 }
 
 fn recode(client: Version, framing: BodyFraming) -> Recode {
@@ -133,7 +116,7 @@ impl Relay<'_, '_> {
         }
         let buffers = &self.forwarding.worker.buffers;
         let (from, to) = (&mut self.connection.stream, &mut self.downstream.stream);
-        self.download.poll(context, buffers, from, to).map_err(download_fault)
+        self.download.poll(context, buffers, from, to).map_err(FlowFault::of_response)
     }
 
     /// What is left of the request goes on; an endpoint that has answered need not take it.
@@ -145,7 +128,7 @@ impl Relay<'_, '_> {
         let (from, to) = (&mut self.downstream.stream, &mut self.connection.stream);
         match self.upload.poll(context, buffers, from, to) {
             Poll::Ready(Err(FlowFault::Write)) | Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-            Poll::Ready(Err(fault)) => Err(upload_fault(fault)),
+            Poll::Ready(Err(fault)) => Err(fault.of_request()),
         }
     }
 
@@ -171,13 +154,5 @@ impl Relay<'_, '_> {
                 Wait::Upstream => Fault::ResponseTimedOut,
             })
         })
-    }
-}
-
-fn download_fault(fault: FlowFault) -> Fault {
-    match fault {
-        FlowFault::Read | FlowFault::Incomplete | FlowFault::TooLarge => Fault::ResponseIncomplete,
-        FlowFault::Framing(error) => Fault::ResponseBody(error),
-        FlowFault::Write => Fault::ClientGone,
     }
 }

@@ -1,0 +1,94 @@
+//! The client's end of an HTTP connection, as its exchanges see it.
+
+use crate::Fault;
+use crate::worker::Place;
+use narrows_plan::HttpListener;
+use narrows_runtime::{Buffer, Peer, Stream, Tick, Watch};
+use narrows_wire::http1::HeadLimits;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+/// The client's end of a connection.
+pub(crate) struct Downstream {
+    pub(crate) stream: Stream,
+    /// Bytes that were received and not used yet.
+    pub(crate) leftover: Vec<u8>,
+    pub(crate) watch: Watch,
+    pub(crate) peer: Peer,
+    pub(crate) place: Place,
+}
+
+/// What becomes of a connection after an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The next request.
+    KeepAlive,
+    /// The end.
+    Close,
+    /// The end, but the client may still be sending.
+    Linger,
+}
+
+/// The first bytes of a request.
+pub(crate) struct Received {
+    pub(crate) buffer: Buffer,
+    pub(crate) length: usize,
+}
+
+impl Downstream {
+    /// Writes all of `bytes` within the deadline that is set.
+    pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let mut rest = bytes;
+        poll_fn(|context| {
+            while !rest.is_empty() {
+                match self.stream.poll_write(context, rest) {
+                    Poll::Ready(Ok(count)) if count > 0 => rest = &rest[count..],
+                    Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone)),
+                    Poll::Pending => {
+                        return self.watch.poll_expired(context).map(|()| Err(Fault::ClientTooSlow));
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Puts bytes back in front of those that were not used yet.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.leftover.splice(0..0, bytes.iter().copied());
+    }
+}
+
+/// Deadlines of one exchange: that of its present phase, and that of the whole.
+pub(crate) struct Timing {
+    whole: Tick,
+}
+
+impl Timing {
+    /// The whole exchange may take `request`.
+    pub(crate) fn new(watch: &Watch, request: Option<Duration>) -> Self {
+        Timing { whole: request.map_or(watch.never(), |timeout| watch.after(timeout)) }
+    }
+
+    /// The present phase may take `timeout` from now.
+    pub(crate) fn arm(&self, watch: &Watch, timeout: Option<Duration>) {
+        let phase = timeout.map_or(watch.never(), |timeout| watch.after(timeout));
+        watch.set_at(phase.min(self.whole));
+    }
+
+    /// Whether it is the whole exchange that took too long.
+    pub(crate) fn is_over(&self, watch: &Watch) -> bool {
+        watch.now() >= self.whole
+    }
+}
+
+/// The listener's limits of a head, as the parser wants them.
+pub(crate) fn head_limits(listener: &HttpListener) -> HeadLimits {
+    HeadLimits {
+        head_bytes: listener.limits.head_bytes,
+        fields: listener.limits.header_fields,
+        target_bytes: listener.limits.uri_bytes,
+    }
+}

@@ -1,0 +1,41 @@
+//! What stays the same over all attempts of a request.
+
+use crate::downstream::Timing;
+use crate::flow::Recode;
+use crate::outgoing::{ResponseHeadOptions, write_response_head};
+use crate::request::Request;
+use crate::worker::Worker;
+use narrows_plan::{HttpListener, Route};
+use narrows_upstream::Cluster;
+use narrows_wire::http1::ResponseHead;
+
+/// What stays the same over all attempts.
+pub(crate) struct Forwarding<'a, 'r> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) listener: &'a HttpListener,
+    pub(crate) route: &'a Route,
+    /// Length of the path prefix that the rule matched.
+    pub(crate) matched_prefix: Option<usize>,
+    pub(crate) request: &'r Request<'r>,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) timing: &'r Timing,
+    /// Whether the connection ends behind this exchange in any case.
+    pub(crate) last: bool,
+}
+
+impl Forwarding<'_, '_> {
+    /// Appends the head of a response, whose bytes are `bytes`, as it goes to the client.
+    pub(super) fn write_head(
+        &self,
+        bytes: &[u8],
+        response: &ResponseHead,
+        recode: Recode,
+        keep_alive: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let date = self.worker.date();
+        let options =
+            ResponseHeadOptions { recode, keep_alive, date: &date, edits: &self.route.response_edits };
+        write_response_head(self.request, bytes, response, self.listener, &options, out);
+    }
+}

@@ -1,0 +1,68 @@
+//! The life of a worker: it accepts, ticks, drains and ends.
+
+use crate::worker::{OpenConnection, Place, Worker};
+use crate::{connection, tcp};
+use narrows_observe::AccessLog;
+use narrows_plan::{Plan, Protocol};
+use narrows_runtime::{Accepted, Peer, PhaseWatch, Stream, TICK, accept};
+use socket2::Socket;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The life of a worker. `sockets` are its own, one for each place.
+pub(crate) async fn life(
+    number: usize,
+    plan: Arc<Plan>,
+    sockets: Vec<(Place, Socket)>,
+    log: Option<AccessLog>,
+    mut phase: PhaseWatch,
+) -> io::Result<()> {
+    let worker = Rc::new(Worker::new(number, plan, log));
+    for (place, socket) in sockets {
+        let accepting = accept(socket, phase.clone(), {
+            let worker = Rc::clone(&worker);
+            move |accepted| match accepted {
+                Accepted::Connection(stream, peer) => receive(&worker, place, stream, peer),
+                Accepted::Exhausted => worker.survive_exhaustion(),
+            }
+        });
+        tokio::task::spawn_local(accepting);
+    }
+    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+    phase.draining().await;
+    worker.drain();
+    tokio::select! {
+        () = worker.closed() => {}
+        () = phase.stopped() => {}
+        () = tokio::time::sleep(worker.plan.settings.drain) => {}
+    }
+    ticking.abort();
+    Ok(())
+}
+
+/// Gives a new connection its life.
+fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
+    let open = OpenConnection::new(worker);
+    let owned = Rc::clone(worker);
+    match &worker.plan.listeners[place.listener].protocol {
+        Protocol::Http(_) => {
+            tokio::task::spawn_local(connection::life(owned, place, stream, peer, open));
+        }
+        Protocol::Tcp(_) => {
+            tokio::task::spawn_local(tcp::life(owned, place, stream, peer, open));
+        }
+    }
+}
+
+async fn tick(worker: Rc<Worker>) {
+    let mut interval = interval(TICK);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = 0_u32;
+    loop {
+        interval.tick().await;
+        worker.tick(ticks);
+        ticks = ticks.wrapping_add(1);
+    }
+}
