@@ -148,13 +148,13 @@ impl Lowering<'_> {
         let mut limits = HttpLimits::default();
         if let Some(given) = &written.limits {
             if let Some(head) = given.head {
-                limits.head_bytes = self.size_between(head, 1024, 1 << 20);
+                limits.head_bytes = self.size_between(head, 1024, 256 << 10);
             }
             if let Some(headers) = given.headers {
                 limits.header_fields = usize::try_from(headers.number).unwrap_or(usize::MAX);
             }
             if let Some(uri) = given.uri {
-                limits.uri_bytes = self.size_between(uri, 16, 1 << 20);
+                limits.uri_bytes = self.size_between(uri, 16, 256 << 10);
             }
             if let Some(body) = given.body {
                 limits.body_bytes = body.on().map(|size| size.bytes);

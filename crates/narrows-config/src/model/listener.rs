@@ -100,11 +100,11 @@ table! {
 table! {
     /// Sizes that clients cannot exceed.
     Limits {
-        /// Bytes of a request or response head.
+        /// Bytes of a request or response head, from 1 KiB to 256 KiB.
         head: Size = size(defaults::HEAD_BYTES as u64),
         /// Fields of a head.
         headers: Number<1, 10_000> = defaults::HEADER_FIELDS.to_string(),
-        /// Bytes of a request target.
+        /// Bytes of a request target, at most 256 KiB.
         uri: Size = size(defaults::URI_BYTES as u64),
         /// Bytes of a request body.
         body: OrOff<Size> = size(defaults::BODY_BYTES),
