@@ -16,9 +16,12 @@ fn path(text: &str) -> PathPattern {
     }
 }
 
+/// Hosts, paths and headers of a rule, as short as a test can say them.
+type Line<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// Rules whose rank is their position.
-fn table(rules: &[(&str, &str, &[(&str, &str)])]) -> RouteTable {
-    let rule = |(rank, (hosts, paths, headers)): (usize, &(&str, &str, &[(&str, &str)]))| Rule {
+fn table(rules: &[Line<'_>]) -> RouteTable {
+    let rule = |(rank, (hosts, paths, headers)): (usize, &Line<'_>)| Rule {
         origin: Origin::default(),
         rank: rank as u32,
         hosts: hosts.split_whitespace().map(host).collect(),
