@@ -1,31 +1,43 @@
-//! `cargo xtask docs`: the reference of the configuration, generated from the types.
+//! `cargo xtask docs`: the pages about the configuration, generated from the types.
 
 use anyhow::{Context, Result, bail};
 
 use crate::run::{output, root};
 
-const PAGE: &str = "docs/configuration.md";
+/// The generated pages, by the name that `narrows schema --markdown` knows.
+const PAGES: [&str; 2] = ["configuration", "routing"];
 
-/// Writes the page.
+/// Writes the pages.
 pub(crate) fn write() -> Result<()> {
-    let path = root().join(PAGE);
-    std::fs::write(&path, generated()?).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("xtask: wrote {PAGE}");
+    for page in PAGES {
+        let path = root().join(format!("docs/{page}.md"));
+        std::fs::write(&path, generated(page)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("xtask: wrote docs/{page}.md");
+    }
     Ok(())
 }
 
-/// Compares the page with what would be written.
+/// Compares the pages with what would be written.
 pub(crate) fn check() -> Result<()> {
-    let found = std::fs::read_to_string(root().join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
-    let expected = generated()?;
-    if found == expected {
-        return Ok(());
+    for page in PAGES {
+        let path = root().join(format!("docs/{page}.md"));
+        let found =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let expected = generated(page)?;
+        if found != expected {
+            let same =
+                found.lines().zip(expected.lines()).take_while(|(found, expected)| found == expected).count();
+            bail!(
+                "docs/{page}.md is not what the types say, from line {} on; run `cargo xtask docs`",
+                same + 1
+            );
+        }
     }
-    let same = found.lines().zip(expected.lines()).take_while(|(found, expected)| found == expected).count();
-    bail!("{PAGE} is not what the types say, from line {} on; run `cargo xtask docs`", same + 1)
+    Ok(())
 }
 
-fn generated() -> Result<String> {
+fn generated(page: &str) -> Result<String> {
     output(&[
         "cargo",
         "run",
@@ -37,5 +49,6 @@ fn generated() -> Result<String> {
         "--",
         "schema",
         "--markdown",
+        page,
     ])
 }

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 #[derive(Debug)]
 pub enum Stream {
     /// TCP as it was accepted, non-blocking and not registered with the event loop yet. It becomes [`Stream::Tcp`] when it
-    /// has to be waited for; a connection that is over before costs two system calls less.
+    /// has to be waited for or is read a second time; a connection that is over before costs two system calls less.
     Fresh(FreshStream),
     /// TCP, `TCP_NODELAY` set.
     Tcp(TcpStream),
@@ -20,9 +20,15 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
-/// A stream that the event loop does not know yet; empty only while it is being registered.
+/// A stream that the event loop does not know yet.
+///
+/// Only its first read bypasses the event loop, which makes a task that always finds bytes give way to the others.
 #[derive(Debug)]
-pub struct FreshStream(Option<std::net::TcpStream>);
+pub struct FreshStream {
+    /// Empty only while it is being registered.
+    stream: Option<std::net::TcpStream>,
+    was_read: bool,
+}
 
 /// Who is on the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +72,14 @@ impl Stream {
 
     /// Reads into `buffer`; 0 is the end. A short read is taken as drained, so no second system call asks for more.
     pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if let Stream::Fresh(stream) = self {
-            match stream.get()?.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.register()?,
-                result => return Poll::Ready(result),
+        if let Stream::Fresh(fresh) = self {
+            if !std::mem::replace(&mut fresh.was_read, true) {
+                match fresh.get()?.read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return Poll::Ready(result),
+                }
             }
+            self.register()?;
         }
         let mut space = ReadBuf::new(buffer);
         let polled = match self {
@@ -136,7 +145,9 @@ impl Stream {
     pub fn reset_on_close(&self) {
         let zero = Some(std::time::Duration::ZERO);
         let _ = match self {
-            Stream::Fresh(FreshStream(Some(stream))) => socket2::SockRef::from(stream).set_linger(zero),
+            Stream::Fresh(FreshStream { stream: Some(stream), .. }) => {
+                socket2::SockRef::from(stream).set_linger(zero)
+            }
             Stream::Fresh(_) => Ok(()),
             Stream::Tcp(stream) => socket2::SockRef::from(stream).set_linger(zero),
             Stream::Unix(_) => Ok(()),
@@ -145,13 +156,13 @@ impl Stream {
 
     /// A stream that was accepted, non-blocking.
     pub(crate) fn fresh(stream: std::net::TcpStream) -> Self {
-        Stream::Fresh(FreshStream(Some(stream)))
+        Stream::Fresh(FreshStream { stream: Some(stream), was_read: false })
     }
 
     /// Registers a fresh stream with the event loop.
     fn register(&mut self) -> io::Result<()> {
         if let Stream::Fresh(fresh) = self {
-            *self = Stream::Tcp(TcpStream::from_std(fresh.0.take().ok_or_else(lost)?)?);
+            *self = Stream::Tcp(TcpStream::from_std(fresh.stream.take().ok_or_else(lost)?)?);
         }
         Ok(())
     }
@@ -159,7 +170,7 @@ impl Stream {
 
 impl FreshStream {
     fn get(&mut self) -> io::Result<&mut std::net::TcpStream> {
-        self.0.as_mut().ok_or_else(lost)
+        self.stream.as_mut().ok_or_else(lost)
     }
 }
 

@@ -56,9 +56,9 @@ enum Command {
     /// Print the JSON Schema of the configuration, for editors
     #[command(after_help = SCHEMA)]
     Schema {
-        /// Print the reference in Markdown instead
-        #[arg(long, hide = true)]
-        markdown: bool,
+        /// Print a generated page of the documentation instead
+        #[arg(long, hide = true, value_enum, value_name = "PAGE")]
+        markdown: Option<Page>,
     },
     /// Print the version, the commit that it was built from where that is known, and the platform
     Version,
@@ -70,14 +70,22 @@ enum Command {
     },
 }
 
+/// The pages that are made from the types.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Page {
+    Configuration,
+    Routing,
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
-        Command::Schema { markdown: true } => print(&narrows_config::reference()),
-        Command::Schema { markdown: false } => print(&format!("{:#}\n", narrows_config::schema())),
+        Command::Schema { markdown: Some(Page::Configuration) } => print(&narrows_config::reference()),
+        Command::Schema { markdown: Some(Page::Routing) } => print(&narrows_config::routing()),
+        Command::Schema { markdown: None } => print(&format!("{:#}\n", narrows_config::schema())),
         Command::Version => print(&version()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
