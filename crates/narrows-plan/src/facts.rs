@@ -22,6 +22,15 @@ pub enum Fact {
     LocalPort,
     ServerName,
     Alpn,
+    TlsVersion,
+    TlsCipher,
+    TlsAlpn,
+    TlsClientVerified,
+    TlsClientSubject,
+    TlsClientIssuer,
+    TlsClientSerial,
+    TlsClientFingerprint,
+    TlsClientNames,
     Hour,
     Minute,
     DayOfWeek,
@@ -34,7 +43,7 @@ pub enum Fact {
 
 impl Fact {
     /// Every fact.
-    pub const ALL: [Fact; 23] = [
+    pub const ALL: [Fact; 32] = [
         Fact::Method,
         Fact::Host,
         Fact::Port,
@@ -50,6 +59,15 @@ impl Fact {
         Fact::LocalPort,
         Fact::ServerName,
         Fact::Alpn,
+        Fact::TlsVersion,
+        Fact::TlsCipher,
+        Fact::TlsAlpn,
+        Fact::TlsClientVerified,
+        Fact::TlsClientSubject,
+        Fact::TlsClientIssuer,
+        Fact::TlsClientSerial,
+        Fact::TlsClientFingerprint,
+        Fact::TlsClientNames,
         Fact::Hour,
         Fact::Minute,
         Fact::DayOfWeek,
@@ -78,6 +96,15 @@ impl Fact {
             Fact::LocalPort => "connection.port",
             Fact::ServerName => "connection.sni",
             Fact::Alpn => "connection.alpn",
+            Fact::TlsVersion => "tls.version",
+            Fact::TlsCipher => "tls.cipher",
+            Fact::TlsAlpn => "tls.alpn",
+            Fact::TlsClientVerified => "tls.client.verified",
+            Fact::TlsClientSubject => "tls.client.subject",
+            Fact::TlsClientIssuer => "tls.client.issuer",
+            Fact::TlsClientSerial => "tls.client.serial",
+            Fact::TlsClientFingerprint => "tls.client.fingerprint",
+            Fact::TlsClientNames => "tls.client.names",
             Fact::Hour => "time.hour",
             Fact::Minute => "time.minute",
             Fact::DayOfWeek => "time.day_of_week",
@@ -93,7 +120,8 @@ impl Fact {
     pub fn value_type(self) -> crate::Type {
         use crate::Type;
         match self {
-            Fact::Alpn => Type::TextList,
+            Fact::Alpn | Fact::TlsClientNames => Type::TextList,
+            Fact::TlsClientVerified => Type::Bool,
             Fact::Port
             | Fact::SourcePort
             | Fact::LocalPort
@@ -130,8 +158,10 @@ pub trait Facts {
     fn response_header(&self, name: &str) -> Option<Cow<'_, str>>;
     /// What a group of the route's path pattern captured.
     fn capture(&self, group: usize) -> Option<&str>;
-    /// The application protocols that a TLS client offered.
-    fn alpn(&self) -> &[String];
+    /// A fact of type list of texts.
+    fn texts(&self, fact: Fact) -> &[String];
+    /// A fact of type bool.
+    fn flag(&self, fact: Fact) -> bool;
 }
 
 #[cfg(test)]

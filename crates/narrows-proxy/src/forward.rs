@@ -13,7 +13,7 @@ use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
 use attempt::{Answered, Attempt, Failed};
-use narrows_upstream::{ConnectFailure, Tried};
+use narrows_upstream::{ConnectFailure, Purpose, Tried};
 use narrows_wire::http1::BodyFraming;
 
 /// Why no endpoint answered. Nothing was sent to the client yet.
@@ -77,25 +77,27 @@ async fn attempts<'a>(
         let endpoint = cluster.endpoint(index);
         let _running = endpoint.begin();
         outcome.endpoint = &endpoint.label;
-        let mut pooled = endpoint.pool.take(worker.now(), !repeatable);
+        let mut pooled = endpoint.reuse(worker.now(), !repeatable);
         // Twice on one endpoint only when the first time was on a connection that had died in the pool.
         loop {
             outcome.attempts += 1;
             let reused = pooled.is_some();
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
-                None => match endpoint.connect(&downstream.watch, route.timeouts.connect).await {
-                    Ok(connection) => connection,
-                    Err(failure) => {
-                        fault = Fault::Connect(failure);
-                        if retries == 0 {
-                            return Err(fault);
+                None => {
+                    match endpoint.connect(Purpose::Http, &downstream.watch, route.timeouts.connect).await {
+                        Ok(connection) => connection,
+                        Err(failure) => {
+                            fault = Fault::Connect(failure);
+                            if retries == 0 {
+                                return Err(fault);
+                            }
+                            retries -= 1;
+                            tried.add(index);
+                            continue 'endpoints;
                         }
-                        retries -= 1;
-                        tried.add(index);
-                        continue 'endpoints;
                     }
-                },
+                }
             };
             connection.requests += 1;
             out.clear();
@@ -174,6 +176,7 @@ async fn switch_protocols(
     let worker = forwarding.worker;
     out.clear();
     forwarding.write_head(received, response, Recode::Nothing, true, out);
+    downstream.take_waiting(out);
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);
     let from_client = std::mem::take(&mut downstream.leftover);

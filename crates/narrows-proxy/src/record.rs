@@ -1,12 +1,14 @@
 //! What is told of an exchange once it is over.
 
 use crate::downstream::Downstream;
-use crate::worker::{ExchangeMemory, Worker};
+use crate::request::HTTP2;
+use crate::worker::{ExchangeMemory, Place, Worker};
 use crate::{Fault, client};
 use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::HttpListener;
+use narrows_runtime::Peer;
 use narrows_wire::http1::FieldName;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What happened, for the record.
 #[derive(Debug, Default)]
@@ -19,6 +21,31 @@ pub(crate) struct Outcome<'a> {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) fault: Option<Fault>,
+}
+
+/// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else.
+pub(crate) fn add_connection(worker: &Worker, place: Place, peer: Peer, what: &[u8], fault: Fault) {
+    let Some(log) = &worker.log else { return };
+    log.add(&AccessRecord {
+        time: Calendar::from_unix(worker.unix()),
+        client: peer.address(),
+        listener: &worker.plan.listeners[place.listener].name,
+        method: what,
+        target: &[],
+        version: "",
+        host: "",
+        status: 0,
+        bytes_received: 0,
+        bytes_sent: 0,
+        duration: Duration::ZERO,
+        referer: &[],
+        user_agent: &[],
+        route: "",
+        upstream: "",
+        endpoint: "",
+        attempts: 0,
+        fault: fault.meaning().code,
+    });
 }
 
 /// Adds the record of an exchange that `started` then.
@@ -40,7 +67,11 @@ pub(crate) fn add(
         listener: &worker.plan.listeners[downstream.place.listener].name,
         method: head.method_span.of(bytes),
         target: head.target.of(bytes),
-        version: if head.length == 0 { "" } else { head.version.as_str() },
+        version: match head.length {
+            0 => "",
+            _ if downstream.is_http2() => HTTP2,
+            _ => head.version.as_str(),
+        },
         host: std::str::from_utf8(head.host.of(bytes)).unwrap_or_default(),
         status: outcome.status,
         bytes_received: outcome.received,

@@ -5,6 +5,7 @@ use crate::{connection, tcp};
 use narrows_observe::AccessLog;
 use narrows_plan::{Plan, Protocol};
 use narrows_runtime::{Accepted, Peer, PhaseWatch, Stream, TICK, accept};
+use narrows_tls::TlsContexts;
 use socket2::Socket;
 use std::io;
 use std::rc::Rc;
@@ -15,11 +16,12 @@ use tokio::time::{MissedTickBehavior, interval};
 pub(crate) async fn life(
     number: usize,
     plan: Arc<Plan>,
+    tls: TlsContexts,
     sockets: Vec<(Place, Socket)>,
     log: Option<AccessLog>,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(number, plan, log));
+    let worker = Rc::new(Worker::new(number, plan, tls, log));
     for (place, socket) in sockets {
         let accepting = accept(socket, phase.clone(), {
             let worker = Rc::clone(&worker);

@@ -1,13 +1,15 @@
 //! The life of a TCP flow: peek, route, connect, pump.
 
 use crate::Fault;
-use crate::request::time_fact;
+use crate::request::{time_fact, tls_flag, tls_text, tls_texts};
+use crate::secure;
 use crate::tunnel::{self, Ends, Moved};
 use crate::worker::{OpenConnection, Place, Worker};
 use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::{Fact, Facts, Protocol, Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
-use narrows_upstream::{Cluster, ConnectFailure, Connection, Running, Tried};
+use narrows_tls::TlsFacts;
+use narrows_upstream::{Cluster, ConnectFailure, Connection, Purpose, Running, Tried};
 use narrows_wire::client_hello::{self, Peek};
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -29,8 +31,10 @@ pub struct TcpFacts<'a> {
     pub local_port: u16,
     /// Server name that the client asked for, lower case; empty when none.
     pub server_name: &'a str,
-    /// Application protocols that it offered.
+    /// Application protocols that it offered; the one that was agreed on where TLS ends here.
     pub alpn: &'a [String],
+    /// What the TLS handshake told, where TLS ends here.
+    pub tls: Option<&'a TlsFacts>,
     /// Seconds since 1970.
     pub unix: u64,
 }
@@ -55,10 +59,19 @@ pub(crate) async fn life(
     _open: OpenConnection,
 ) {
     let started = Instant::now();
-    let mut stream = stream;
     let watch = worker.deadlines.watch();
+    let (mut stream, tls) = match worker.tls.acceptor(place.listener) {
+        None => (stream, None),
+        Some(acceptor) => {
+            match Box::pin(secure::end_tls(&worker, acceptor, place, stream, peer, &watch)).await {
+                Some((stream, facts)) => (stream, Some(facts)),
+                None => return,
+            }
+        }
+    };
     let mut outcome = Outcome::default();
-    if let Err(fault) = carry(&worker, place, &mut stream, peer, &watch, &mut outcome).await {
+    let flow = Flow { worker: &worker, place, peer, watch: &watch, tls: tls.as_deref() };
+    if let Err(fault) = flow.carry(&mut stream, &mut outcome).await {
         outcome.moved.fault = Some(fault);
         if !matches!(fault, Fault::ClientGone) {
             stream.reset_on_close();
@@ -67,41 +80,50 @@ pub(crate) async fn life(
     record(&worker, place, peer, started, &outcome);
 }
 
-async fn carry<'a>(
+/// What is known of a flow before its first byte.
+struct Flow<'a> {
     worker: &'a Worker,
     place: Place,
-    stream: &mut Stream,
     peer: Peer,
-    watch: &Watch,
-    outcome: &mut Outcome<'a>,
-) -> Result<(), Fault> {
-    let plan = &worker.plan.listeners[place.listener];
-    let Protocol::Tcp(listener) = &plan.protocol else { return Ok(()) };
-    let mut hello = ClientHello::default();
-    if listener.peeks {
-        hello = peek(worker, listener, stream, watch).await?;
-    }
-    let facts = TcpFacts {
-        source: peer.address(),
-        source_port: peer.port(),
-        listener: &plan.name,
-        local_port: place.local_port,
-        server_name: &hello.server_name,
-        alpn: &hello.alpn,
-        unix: worker.unix(),
-    };
-    let upstream = route(listener, &facts, outcome)?;
-    let cluster = worker.cluster(upstream);
-    outcome.upstream = &cluster.name;
-    outcome.server_name = std::mem::take(&mut hello.server_name);
-    let (mut connection, running) = connect(cluster, listener, watch, outcome).await?;
+    watch: &'a Watch,
+    tls: Option<&'a TlsFacts>,
+}
 
-    let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
-    let ends = Ends { client: stream, server: &mut connection.stream };
-    // Boxed apart, so that a waiting flow is small.
-    outcome.moved = tunnel::life(worker, watch, listener.timeouts.idle, ends, received, &[]).await;
-    drop(running);
-    Ok(())
+impl<'a> Flow<'a> {
+    async fn carry(&self, stream: &mut Stream, outcome: &mut Outcome<'a>) -> Result<(), Fault> {
+        let Flow { worker, place, peer, watch, tls } = *self;
+        let plan = &worker.plan.listeners[place.listener];
+        let Protocol::Tcp(listener) = &plan.protocol else { return Ok(()) };
+        let mut hello = ClientHello::default();
+        if let Some(tls) = tls {
+            hello.server_name.clone_from(&tls.server_name);
+            hello.alpn.extend((!tls.protocol.is_empty()).then(|| tls.protocol.clone()));
+        } else if listener.peeks {
+            hello = peek(worker, listener, stream, watch).await?;
+        }
+        let facts = TcpFacts {
+            source: peer.address(),
+            source_port: peer.port(),
+            listener: &plan.name,
+            local_port: place.local_port,
+            server_name: &hello.server_name,
+            alpn: &hello.alpn,
+            tls,
+            unix: worker.unix(),
+        };
+        let upstream = route(listener, &facts, outcome)?;
+        let cluster = worker.cluster(upstream);
+        outcome.upstream = &cluster.name;
+        outcome.server_name = std::mem::take(&mut hello.server_name);
+        let (mut connection, running) = connect(cluster, listener, watch, outcome).await?;
+
+        let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
+        let ends = Ends { client: stream, server: &mut connection.stream };
+        // Boxed apart, so that a waiting flow is small.
+        outcome.moved = tunnel::life(worker, watch, listener.timeouts.idle, ends, received, &[]).await;
+        drop(running);
+        Ok(())
+    }
 }
 
 /// What a client hello said, with the bytes that it came in.
@@ -177,7 +199,7 @@ async fn connect<'a>(
         outcome.endpoint = &endpoint.label;
         outcome.attempts += 1;
         let running = endpoint.begin();
-        match endpoint.connect(watch, listener.timeouts.connect).await {
+        match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect).await {
             Ok(connection) => return Ok((connection, running)),
             Err(failed) => failure = failed,
         }
@@ -216,7 +238,7 @@ impl Facts for TcpFacts<'_> {
             Fact::Source => self.source.to_string().into(),
             Fact::Listener => self.listener.into(),
             Fact::ServerName => self.server_name.into(),
-            _ => Cow::default(),
+            _ => tls_text(fact, self.tls),
         }
     }
 
@@ -252,7 +274,11 @@ impl Facts for TcpFacts<'_> {
         None
     }
 
-    fn alpn(&self) -> &[String] {
-        self.alpn
+    fn texts(&self, fact: Fact) -> &[String] {
+        if fact == Fact::Alpn { self.alpn } else { tls_texts(fact, self.tls) }
+    }
+
+    fn flag(&self, fact: Fact) -> bool {
+        tls_flag(fact, self.tls)
     }
 }

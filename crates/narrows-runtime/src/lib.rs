@@ -15,5 +15,5 @@ pub use accept::{Accepted, accept};
 pub use buffers::{Buffer, Buffers};
 pub use deadline::{Deadlines, TICK, Tick, Watch};
 pub use socket::{BindError, BoundSocket, bind};
-pub use stream::{Peer, Stream};
+pub use stream::{Layer, Peer, Stream};
 pub use worker::{Phase, PhaseControl, PhaseWatch, SpawnError, phases, spawn_worker};

@@ -10,4 +10,5 @@
 
 pub mod client_hello;
 pub mod http1;
+pub mod http2;
 pub mod target;

@@ -3,7 +3,7 @@
 mod backends;
 mod guide;
 
-use crate::load::show;
+use crate::load::{complete, show};
 use crate::run::Serving;
 use std::path::Path;
 use std::process::ExitCode;
@@ -65,14 +65,15 @@ pub(crate) fn demo(arguments: &Arguments) -> ExitCode {
 
 /// Starts the servers, then the proxy.
 fn start(configuration: &str, offset: u16) -> Result<Serving, String> {
-    let loaded = narrows_config::load_text("demo.yaml", configuration, Path::new(""));
+    let mut loaded = narrows_config::load_text("demo.yaml", configuration, Path::new(""));
+    let ready = complete(&mut loaded);
     show(&loaded.diagnostics);
-    let plan = loaded.plan.ok_or("the configuration of the demo is wrong")?;
+    let ready = ready.ok_or("the configuration of the demo is wrong")?;
     for (port, name) in HTTP_SERVERS {
         backends::start_http(port + offset, name).map_err(|error| error.to_string())?;
     }
     backends::start_lines(LINE_SERVER + offset).map_err(|error| error.to_string())?;
-    Serving::start(plan, None)
+    Serving::start(ready, None)
 }
 
 /// The configuration with the port of every loopback address moved.

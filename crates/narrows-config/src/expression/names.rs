@@ -94,7 +94,8 @@ impl Checker<'_> {
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if siblings.is_empty() => {
-                "names begin with `request.`, `response.`, `connection.`, `time.` or `captures`".into()
+                "names begin with `request.`, `response.`, `connection.`, `tls.`, `time.` or `captures`"
+                    .into()
             }
             None => format!("known here: {}", siblings.join(", ")),
         };
@@ -183,17 +184,12 @@ impl Checker<'_> {
         let is_http = name.starts_with("request.") || name == "captures";
         if is_http && self.scope.tcp {
             let message = format!("there is no `{name}` in a tcp listener");
-            let help =
-                "tcp listeners know `connection.*` and `time.*`; set `protocol: http` to look at requests";
+            let help = "tcp listeners know `connection.*`, `tls.*` and `time.*`; set `protocol: http` to look at requests";
             return self.fail(Problem::new(Code::NotAtThisLayer, self.range(node), message).help(help));
         }
         if name == "captures" && self.scope.condition {
             let message = "`captures` is known once a route was chosen, not in its conditions";
             return self.fail(Problem::new(Code::NoSuchCapture, self.range(node), message));
-        }
-        if matches!(name, "connection.sni" | "connection.alpn") && !self.scope.tcp {
-            let message = format!("`{name}` is known in tcp listeners only");
-            return self.fail(Problem::new(Code::NotAtThisLayer, self.range(node), message));
         }
         Some(())
     }

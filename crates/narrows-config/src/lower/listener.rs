@@ -15,7 +15,11 @@ use narrows_plan::{
 use std::collections::HashMap;
 
 /// Keys of a listener that only http knows.
-const HTTP_KEYS: [&str; 10] = [
+const HTTP_KEYS: [&str; 14] = [
+    "http2",
+    "https_redirect",
+    "hsts",
+    "client_certificate_headers",
     "trusted_proxies",
     "forwarded",
     "via",
@@ -43,13 +47,14 @@ impl Lowering<'_> {
             return None;
         }
         let binds = self.binds(written, bound);
+        let tls = self.listener_tls(written, protocol);
         self.refuse_other_protocol(written, protocol);
         let protocol = match protocol {
             Protocol::Http => narrows_plan::Protocol::Http(Box::new(self.http(name, written))),
             Protocol::Tcp => narrows_plan::Protocol::Tcp(Box::new(self.tcp(name, written))),
         };
         let origin = self.reporter.sources.origin(name.place);
-        Some(Listener { name: name.text.as_str().into(), origin, binds, protocol })
+        Some(Listener { name: name.text.as_str().into(), origin, binds, tls, protocol })
     }
 
     fn binds(
@@ -79,7 +84,7 @@ impl Lowering<'_> {
         }
         for (key, place) in written.timeouts.iter().flat_map(|timeouts| &timeouts.keys) {
             let is_tcp = TCP_TIMEOUTS.contains(key);
-            if *key != "connect" && is_tcp != (protocol == Protocol::Tcp) {
+            if !matches!(*key, "connect" | "handshake") && is_tcp != (protocol == Protocol::Tcp) {
                 self.refuse_key(key, *place, if is_tcp { Protocol::Tcp } else { Protocol::Http });
             }
         }
@@ -129,6 +134,7 @@ impl Lowering<'_> {
         if let Some(model::ForwardPath::Normalized) = written.forward_path {
             listener.forward_path = ForwardPath::Normalized;
         }
+        self.http_security(written, &mut listener);
         self.http_routes(name, written, &mut listener);
         listener
     }

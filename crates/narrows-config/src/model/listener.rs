@@ -2,9 +2,11 @@
 
 use super::keys::StatusKey;
 use super::route::Route;
+use super::tls::{CertificateHeaders, Http2, ListenerTls};
 use super::{size, time};
 use crate::shape::{
-    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, choice, otherwise, table,
+    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, TextOr, choice,
+    otherwise, table,
 };
 use crate::tree::Text;
 use narrows_plan::defaults;
@@ -17,6 +19,16 @@ table! {
         bind: OneOrMany<Text> = REQUIRED,
         /// What is spoken: `http` or `tcp`.
         protocol: Protocol = "http",
+        /// Encryption: a table, or the word `self-signed`.
+        tls: TextOr<ListenerTls> = otherwise("plain"),
+        /// http: what a client may take up with HTTP/2, or `off`. HTTP/2 is spoken after ALPN and after its preface.
+        http2: TextOr<Http2> = "on",
+        /// http, plain: every request is answered with its address under https (308), before any route.
+        https_redirect: Flag = "false",
+        /// http, with `tls`: how long browsers shall use https only (`Strict-Transport-Security`), or `off`.
+        hsts: OrOff<Duration> = "off",
+        /// http, with `tls`: headers that tell the upstream about the client's certificate: `client-cert` (RFC 9440), `xfcc`.
+        client_certificate_headers: CertificateHeaders = OPTIONAL,
         /// Rules that choose what happens. The most specific one that matches wins, see routing.md.
         routes: Plain<Route> = OPTIONAL,
         /// Where traffic goes that no route takes. Without it, requests are answered with 404 and TCP connections are
@@ -134,6 +146,8 @@ table! {
         write_idle: OrOff<Duration> = time(defaults::WRITE_IDLE),
         /// tcp: a connection on which nothing moves.
         idle: OrOff<Duration> = time(defaults::TCP_IDLE),
+        /// With `tls`: from the first byte of a handshake to its end.
+        handshake: OrOff<Duration> = super::tls::handshake(),
         /// tcp: to receive the TLS client hello when a route asks for it.
         peek: OrOff<Duration> = time(defaults::PEEK),
     }

@@ -14,7 +14,8 @@ impl Expression {
             Expression::Literal(literal) => literal.value(),
             Expression::Fact(fact) => match fact.value_type() {
                 Type::Int => Value::Int(facts.number(*fact)),
-                Type::TextList => Value::TextList(Cow::Borrowed(facts.alpn())),
+                Type::TextList => Value::TextList(Cow::Borrowed(facts.texts(*fact))),
+                Type::Bool => Value::Bool(facts.flag(*fact)),
                 _ => Value::Text(facts.text(*fact)),
             },
             Expression::Header(name) => Value::Text(facts.header(name).unwrap_or_default()),

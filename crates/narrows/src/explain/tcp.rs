@@ -16,6 +16,7 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, argum
         local_port: local_port(listener, url),
         server_name: &server_name,
         alpn: &arguments.alpn,
+        tls: None,
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut trace = Trace::default();
@@ -47,7 +48,16 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, argum
             ("sni", if server_name.is_empty() { "none".to_owned() } else { server_name.clone() }),
             ("alpn", if arguments.alpn.is_empty() { "none".to_owned() } else { arguments.alpn.join(", ") }),
             ("source", arguments.source.to_string()),
-            ("peeks", if tcp.peeks { "yes, for the client hello".to_owned() } else { "no".to_owned() }),
+            (
+                "peeks",
+                if listener.tls.is_some() {
+                    "no, TLS ends here".to_owned()
+                } else if tcp.peeks {
+                    "yes, for the client hello".to_owned()
+                } else {
+                    "no".to_owned()
+                },
+            ),
         ],
         skipped: skipped(plan, rules, &trace, name, subject),
         lists_skipped: arguments.all,
