@@ -9,7 +9,9 @@ use crate::tree::Text;
 use narrows_plan::defaults;
 
 pub(crate) use keys::{Name, StatusKey, is_token};
-pub(crate) use listener::{ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol};
+pub(crate) use listener::{
+    ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol, ProxyProtocolMode,
+};
 pub(crate) use route::{Endpoints, HeaderEdits, Matcher, PathTable, Rewrite, Route, Share};
 
 /// A duration as operators write it.
@@ -81,6 +83,20 @@ table! {
         /// Further attempts after the first failed. A failed connect is repeated for any request; a reused connection
         /// that died before the first byte of the answer only for requests that may be repeated.
         retries: Number<0, 100> = defaults::RETRIES.to_string(),
+        /// The PROXY protocol header that each connection begins with: `v1` is a line of text, `v2` binary with more
+        /// facts and a checksum. It says the client's address and the one that the client connected to, so a connection
+        /// serves one request and is not kept. See proxy-protocol.md.
+        proxy_protocol: ProxyProtocolVersion = otherwise("none is sent"),
+    }
+}
+
+choice! {
+    /// The form of a PROXY protocol header.
+    ProxyProtocolVersion {
+        /// A line of text.
+        V1 = "v1",
+        /// Binary.
+        V2 = "v2",
     }
 }
 

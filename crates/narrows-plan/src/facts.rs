@@ -22,6 +22,9 @@ pub enum Fact {
     LocalPort,
     ServerName,
     Alpn,
+    ProxyAuthority,
+    ProxyAlpn,
+    ProxyUniqueId,
     Hour,
     Minute,
     DayOfWeek,
@@ -34,7 +37,7 @@ pub enum Fact {
 
 impl Fact {
     /// Every fact.
-    pub const ALL: [Fact; 23] = [
+    pub const ALL: [Fact; 26] = [
         Fact::Method,
         Fact::Host,
         Fact::Port,
@@ -50,6 +53,9 @@ impl Fact {
         Fact::LocalPort,
         Fact::ServerName,
         Fact::Alpn,
+        Fact::ProxyAuthority,
+        Fact::ProxyAlpn,
+        Fact::ProxyUniqueId,
         Fact::Hour,
         Fact::Minute,
         Fact::DayOfWeek,
@@ -78,6 +84,9 @@ impl Fact {
             Fact::LocalPort => "connection.port",
             Fact::ServerName => "connection.sni",
             Fact::Alpn => "connection.alpn",
+            Fact::ProxyAuthority => "proxy_protocol.authority",
+            Fact::ProxyAlpn => "proxy_protocol.alpn",
+            Fact::ProxyUniqueId => "proxy_protocol.unique_id",
             Fact::Hour => "time.hour",
             Fact::Minute => "time.minute",
             Fact::DayOfWeek => "time.day_of_week",
@@ -130,6 +139,8 @@ pub trait Facts {
     fn response_header(&self, name: &str) -> Option<Cow<'_, str>>;
     /// What a group of the route's path pattern captured.
     fn capture(&self, group: usize) -> Option<&str>;
+    /// The TLV of that type in the PROXY protocol header: text, hexadecimal digits where it is not UTF-8.
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>>;
     /// The application protocols that a TLS client offered.
     fn alpn(&self) -> &[String];
 }

@@ -1,6 +1,6 @@
 //! What is listened on, and under which limits.
 
-use crate::{Network, Origin, Route, RouteTable, Template, UpstreamId, defaults};
+use crate::{Network, Origin, ProxyProtocol, Route, RouteTable, Template, UpstreamId, defaults};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ pub struct Listener {
     pub origin: Origin,
     /// At least one.
     pub binds: Vec<(Bind, Origin)>,
+    /// The PROXY protocol header in front of everything else; `None` takes every byte as the client's.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// What is spoken.
     pub protocol: Protocol,
 }

@@ -1,6 +1,6 @@
 //! Where traffic goes.
 
-use crate::{Origin, defaults};
+use crate::{Origin, ProxyProtocolVersion, defaults};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ pub struct Upstream {
     pub pool: PoolLimits,
     /// Further attempts after the first failed.
     pub retries: u32,
+    /// The PROXY protocol header that each connection begins with.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 /// One server.

@@ -1,14 +1,15 @@
 //! The life of an HTTP connection.
 
 use crate::downstream::{Downstream, Next, Received};
-use crate::exchange;
+use crate::gate::{self, Arrival};
 use crate::worker::{OpenConnection, Place, Worker};
+use crate::{exchange, record};
 use narrows_plan::Protocol;
 use narrows_runtime::{Peer, Stream};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long we read from a client that may still be sending when we have closed: without that the kernel answers with
 /// a reset, and the client loses the answer that it has not read yet (RFC 9112 section 9.6).
@@ -22,9 +23,18 @@ pub(crate) async fn life(
     peer: Peer,
     _open: OpenConnection,
 ) {
+    let started = Instant::now();
     let watch = worker.deadlines.watch();
-    let mut downstream = Downstream { stream, leftover: Vec::new(), watch, peer, place };
+    let arrival = Arrival::new(place, peer);
+    let mut downstream = Downstream { stream, leftover: Vec::new(), watch, arrival };
     let Protocol::Http(listener) = &worker.plan.listeners[place.listener].protocol else { return };
+    let Downstream { stream, watch, arrival, .. } = &mut downstream;
+    if let Err(refused) = gate::pass(&worker, stream, watch, listener.timeouts.head, arrival).await {
+        if refused.is_some() {
+            stream.reset_on_close();
+        }
+        return record::add_refused(&worker, arrival, started, refused);
+    }
     let mut requests = 0_u32;
     loop {
         let timeout = if requests == 0 { listener.timeouts.head } else { listener.timeouts.keep_alive };

@@ -1,9 +1,9 @@
 //! The client's end of an HTTP connection, as its exchanges see it.
 
 use crate::Fault;
-use crate::worker::Place;
+use crate::gate::Arrival;
 use narrows_plan::HttpListener;
-use narrows_runtime::{Buffer, Peer, Stream, Tick, Watch};
+use narrows_runtime::{Buffer, Stream, Tick, Watch};
 use narrows_wire::http1::HeadLimits;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -15,8 +15,7 @@ pub(crate) struct Downstream {
     /// Bytes that were received and not used yet.
     pub(crate) leftover: Vec<u8>,
     pub(crate) watch: Watch,
-    pub(crate) peer: Peer,
-    pub(crate) place: Place,
+    pub(crate) arrival: Arrival,
 }
 
 /// What becomes of a connection after an exchange.

@@ -108,12 +108,14 @@ impl<'a> Exchange<'a, '_> {
     /// A request whose head is there: admit, route, act.
     async fn serve(&mut self, memory: &mut ExchangeMemory) -> Next {
         let ExchangeMemory { bytes, head, request: request_memory, answer: answer_memory } = memory;
+        let arrival = self.downstream.arrival.clone();
         let connection = ConnectionFacts {
-            peer: self.downstream.peer.address(),
-            peer_port: self.downstream.peer.port(),
-            listener: &self.worker.plan.listeners[self.downstream.place.listener].name,
-            local_port: self.downstream.place.local_port,
+            peer: arrival.peer.address(),
+            peer_port: arrival.peer.port(),
+            listener: &self.worker.plan.listeners[arrival.place.listener].name,
+            local_port: arrival.place.local_port,
             scheme: "http",
+            tlvs: arrival.tlvs(),
             unix: self.worker.unix(),
         };
         let mut request = match Request::admit(bytes, head, self.listener, connection, request_memory) {

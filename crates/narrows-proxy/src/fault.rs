@@ -2,6 +2,7 @@
 
 use narrows_upstream::ConnectFailure;
 use narrows_wire::http1::{BodyError, HeadError};
+use narrows_wire::proxy_protocol::InvalidHeader;
 use narrows_wire::target::TargetError;
 
 /// A failure that the proxy noticed. `Copy`, so that it can be kept, logged and answered without a thought.
@@ -53,6 +54,12 @@ pub enum Fault {
     ClientHello,
     /// The other end of a tunnel or flow was reset.
     FlowReset,
+    /// The connection did not begin with the PROXY protocol header that the listener requires.
+    ProxyProtocolMissing,
+    /// The PROXY protocol header cannot be understood.
+    ProxyProtocolInvalid(InvalidHeader),
+    /// The listener requires a PROXY protocol header, and the peer is not one that may send it.
+    ProxyProtocolUntrusted,
 }
 
 /// Who is to blame.
@@ -251,6 +258,27 @@ impl Fault {
             Fault::FlowReset => {
                 (Upstream, 502, "connection-reset", "connection_terminated", "A connection was reset.")
             }
+            Fault::ProxyProtocolMissing => (
+                Downstream,
+                400,
+                "proxy-protocol-missing",
+                "http_request_denied",
+                "The connection did not begin with a PROXY protocol header.",
+            ),
+            Fault::ProxyProtocolInvalid(_) => (
+                Downstream,
+                400,
+                "proxy-protocol-invalid",
+                "http_request_error",
+                "The PROXY protocol header is not valid.",
+            ),
+            Fault::ProxyProtocolUntrusted => (
+                Downstream,
+                403,
+                "proxy-protocol-untrusted",
+                "http_request_denied",
+                "This address may not connect here.",
+            ),
         };
         Meaning { side, status, code, proxy_status, sentence }
     }

@@ -1,6 +1,7 @@
 //! What is told of an exchange once it is over.
 
 use crate::downstream::Downstream;
+use crate::gate::Arrival;
 use crate::worker::{ExchangeMemory, Worker};
 use crate::{Fault, client};
 use narrows_observe::{AccessRecord, Calendar};
@@ -33,11 +34,12 @@ pub(crate) fn add(
     let Some(log) = &worker.log else { return };
     let (head, bytes) = (&memory.head, &memory.bytes[..]);
     let value = |known| head.field(known).map_or(&[][..], |field| field.value.of(bytes));
-    let (client, _) = client::address(downstream.peer.address(), bytes, head, &listener.trusted_proxies);
+    let (client, _) =
+        client::address(downstream.arrival.peer.address(), bytes, head, &listener.trusted_proxies);
     log.add(&AccessRecord {
         time: Calendar::from_unix(worker.unix()),
         client,
-        listener: &worker.plan.listeners[downstream.place.listener].name,
+        listener: &worker.plan.listeners[downstream.arrival.place.listener].name,
         method: head.method_span.of(bytes),
         target: head.target.of(bytes),
         version: if head.length == 0 { "" } else { head.version.as_str() },
@@ -53,5 +55,30 @@ pub(crate) fn add(
         endpoint: outcome.endpoint,
         attempts: outcome.attempts,
         fault: outcome.fault.map_or("", |fault| fault.meaning().code),
+    });
+}
+
+/// Adds the record of a connection that was not let in; one that left without a word is not worth a record.
+pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, fault: Option<Fault>) {
+    let (Some(log), Some(fault)) = (&worker.log, fault) else { return };
+    log.add(&AccessRecord {
+        time: Calendar::from_unix(worker.unix()),
+        client: arrival.peer.address(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
+        method: &[],
+        target: &[],
+        version: "",
+        host: "",
+        status: 0,
+        bytes_received: 0,
+        bytes_sent: 0,
+        duration: started.elapsed(),
+        referer: &[],
+        user_agent: &[],
+        route: "",
+        upstream: "",
+        endpoint: "",
+        attempts: 0,
+        fault: fault.meaning().code,
     });
 }

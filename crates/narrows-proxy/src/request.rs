@@ -4,6 +4,7 @@ use crate::{Fault, client};
 use narrows_observe::Calendar;
 use narrows_plan::{Fact, Facts, HttpListener, Pattern};
 use narrows_wire::http1::{Field, FieldName, RequestHead, ResponseHead, TargetForm, cookie};
+use narrows_wire::proxy_protocol::{Tlvs, kind};
 use narrows_wire::target::{self, Normalized, PathRules};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -22,6 +23,8 @@ pub struct ConnectionFacts<'a> {
     pub local_port: u16,
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// What the PROXY protocol header said besides addresses.
+    pub tlvs: Tlvs<'a>,
     /// Seconds since 1970.
     pub unix: u64,
 }
@@ -167,7 +170,7 @@ impl Facts for RequestFacts<'_> {
             Fact::HttpVersion => request.head.version.as_str().into(),
             Fact::Source => request.client.to_string().into(),
             Fact::Listener => request.connection.listener.into(),
-            _ => Cow::default(),
+            _ => proxy_fact(fact, request.connection.tlvs),
         }
     }
 
@@ -213,9 +216,31 @@ impl Facts for RequestFacts<'_> {
         self.request.path.get(range)
     }
 
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        tlv_text(self.request.connection.tlvs, kind)
+    }
+
     fn alpn(&self) -> &[String] {
         &[]
     }
+}
+
+/// A fact of the PROXY protocol header; empty for any other.
+pub(crate) fn proxy_fact(fact: Fact, tlvs: Tlvs<'_>) -> Cow<'_, str> {
+    let kind = match fact {
+        Fact::ProxyAuthority => kind::AUTHORITY,
+        Fact::ProxyAlpn => kind::ALPN,
+        Fact::ProxyUniqueId => kind::UNIQUE_ID,
+        _ => return Cow::default(),
+    };
+    tlv_text(tlvs, kind).unwrap_or_default()
+}
+
+/// A TLV as text; hexadecimal digits where it is not UTF-8.
+pub(crate) fn tlv_text(tlvs: Tlvs<'_>, kind: u8) -> Option<Cow<'_, str>> {
+    let value = tlvs.get(kind)?;
+    let digits = || value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Some(std::str::from_utf8(value).map_or_else(|_| digits().into(), Cow::Borrowed))
 }
 
 /// A fact of time in UTC; 0 for any other.

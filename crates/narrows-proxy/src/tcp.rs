@@ -1,7 +1,9 @@
-//! The life of a TCP flow: peek, route, connect, pump.
+//! The life of a TCP flow: gate, peek, route, connect, pump.
 
 use crate::Fault;
-use crate::request::time_fact;
+use crate::gate::{self, Arrival};
+use crate::preface::preface;
+use crate::request::{proxy_fact, time_fact, tlv_text};
 use crate::tunnel::{self, Ends, Moved};
 use crate::worker::{OpenConnection, Place, Worker};
 use narrows_observe::{AccessRecord, Calendar};
@@ -9,6 +11,7 @@ use narrows_plan::{Fact, Facts, Protocol, Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
 use narrows_upstream::{Cluster, ConnectFailure, Connection, Running, Tried};
 use narrows_wire::client_hello::{self, Peek};
+use narrows_wire::proxy_protocol::Tlvs;
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -27,6 +30,8 @@ pub struct TcpFacts<'a> {
     pub listener: &'a str,
     /// Port of the listener.
     pub local_port: u16,
+    /// What the PROXY protocol header said besides addresses.
+    pub tlvs: Tlvs<'a>,
     /// Server name that the client asked for, lower case; empty when none.
     pub server_name: &'a str,
     /// Application protocols that it offered.
@@ -57,35 +62,38 @@ pub(crate) async fn life(
     let started = Instant::now();
     let mut stream = stream;
     let watch = worker.deadlines.watch();
+    let mut arrival = Arrival::new(place, peer);
     let mut outcome = Outcome::default();
-    if let Err(fault) = carry(&worker, place, &mut stream, peer, &watch, &mut outcome).await {
+    if let Err(fault) = carry(&worker, &mut stream, &watch, &mut arrival, &mut outcome).await {
         outcome.moved.fault = Some(fault);
         if !matches!(fault, Fault::ClientGone) {
             stream.reset_on_close();
         }
     }
-    record(&worker, place, peer, started, &outcome);
+    record(&worker, &arrival, started, &outcome);
 }
 
 async fn carry<'a>(
     worker: &'a Worker,
-    place: Place,
     stream: &mut Stream,
-    peer: Peer,
     watch: &Watch,
+    arrival: &mut Arrival,
     outcome: &mut Outcome<'a>,
 ) -> Result<(), Fault> {
-    let plan = &worker.plan.listeners[place.listener];
+    let plan = &worker.plan.listeners[arrival.place.listener];
     let Protocol::Tcp(listener) = &plan.protocol else { return Ok(()) };
+    let passed = gate::pass(worker, stream, watch, listener.timeouts.peek, arrival).await;
+    passed.map_err(|fault| fault.unwrap_or(Fault::ClientGone))?;
     let mut hello = ClientHello::default();
     if listener.peeks {
         hello = peek(worker, listener, stream, watch).await?;
     }
     let facts = TcpFacts {
-        source: peer.address(),
-        source_port: peer.port(),
+        source: arrival.peer.address(),
+        source_port: arrival.peer.port(),
         listener: &plan.name,
-        local_port: place.local_port,
+        local_port: arrival.place.local_port,
+        tlvs: arrival.tlvs(),
         server_name: &hello.server_name,
         alpn: &hello.alpn,
         unix: worker.unix(),
@@ -94,7 +102,8 @@ async fn carry<'a>(
     let cluster = worker.cluster(upstream);
     outcome.upstream = &cluster.name;
     outcome.server_name = std::mem::take(&mut hello.server_name);
-    let (mut connection, running) = connect(cluster, listener, watch, outcome).await?;
+    let preface = preface(cluster.proxy_protocol, arrival, &outcome.server_name);
+    let (mut connection, running) = connect(cluster, listener, watch, &preface, outcome).await?;
 
     let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
     let ends = Ends { client: stream, server: &mut connection.stream };
@@ -167,6 +176,7 @@ async fn connect<'a>(
     cluster: &'a Cluster,
     listener: &TcpListener,
     watch: &Watch,
+    preface: &[u8],
     outcome: &mut Outcome<'a>,
 ) -> Result<(Connection, Running), Fault> {
     let mut tried = Tried::default();
@@ -177,7 +187,7 @@ async fn connect<'a>(
         outcome.endpoint = &endpoint.label;
         outcome.attempts += 1;
         let running = endpoint.begin();
-        match endpoint.connect(watch, listener.timeouts.connect).await {
+        match endpoint.connect(watch, listener.timeouts.connect, preface).await {
             Ok(connection) => return Ok((connection, running)),
             Err(failed) => failure = failed,
         }
@@ -186,12 +196,12 @@ async fn connect<'a>(
     Err(Fault::Connect(failure))
 }
 
-fn record(worker: &Worker, place: Place, peer: Peer, started: Instant, outcome: &Outcome<'_>) {
+fn record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
         time: Calendar::from_unix(worker.unix()),
-        client: peer.address(),
-        listener: &worker.plan.listeners[place.listener].name,
+        client: arrival.peer.address(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
         method: b"TCP",
         target: &[],
         version: "",
@@ -216,7 +226,7 @@ impl Facts for TcpFacts<'_> {
             Fact::Source => self.source.to_string().into(),
             Fact::Listener => self.listener.into(),
             Fact::ServerName => self.server_name.into(),
-            _ => Cow::default(),
+            _ => proxy_fact(fact, self.tlvs),
         }
     }
 
@@ -250,6 +260,10 @@ impl Facts for TcpFacts<'_> {
 
     fn capture(&self, _: usize) -> Option<&str> {
         None
+    }
+
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        tlv_text(self.tlvs, kind)
     }
 
     fn alpn(&self) -> &[String] {

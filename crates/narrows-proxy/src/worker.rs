@@ -25,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) log: Option<AccessLog>,
+    /// Whether an upstream is told which address the client connected to.
+    pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -66,11 +68,13 @@ impl Worker {
     /// The state of worker `number` at its beginning.
     pub(crate) fn new(number: usize, plan: Arc<Plan>, log: Option<AccessLog>) -> Self {
         let clusters = plan.upstreams.iter().map(|upstream| Cluster::new(upstream, number)).collect();
+        let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
             plan,
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
             log,
+            tells_destinations,
             clusters,
             draining: Cell::new(false),
             open: Cell::new(0),

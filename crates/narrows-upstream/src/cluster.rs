@@ -2,7 +2,7 @@
 
 use crate::balancer::{self, Balancer, Tried};
 use crate::pool::{Connection, Pool};
-use narrows_plan::{Address, Upstream};
+use narrows_plan::{Address, ProxyProtocolVersion, Upstream};
 use narrows_runtime::Tick;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,6 +14,8 @@ pub struct Cluster {
     pub name: Box<str>,
     /// Further attempts after the first failed.
     pub retries: u32,
+    /// The PROXY protocol header that each connection begins with.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
     endpoints: Vec<EndpointState>,
     balancer: Box<dyn Balancer>,
 }
@@ -72,6 +74,7 @@ impl Cluster {
         Cluster {
             name: upstream.name.clone(),
             retries: upstream.retries,
+            proxy_protocol: upstream.proxy_protocol,
             endpoints,
             balancer: balancer::for_upstream(upstream, seed),
         }

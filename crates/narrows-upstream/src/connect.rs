@@ -39,14 +39,15 @@ impl ConnectFailure {
 }
 
 impl EndpointState {
-    /// Connects within `timeout`, which it sets on `watch`. Cancel safe.
+    /// Connects within `timeout`, which it sets on `watch`, and sends `preface` before anything else. Cancel safe.
     pub async fn connect(
         &self,
         watch: &Watch,
         timeout: Option<Duration>,
+        preface: &[u8],
     ) -> Result<Connection, ConnectFailure> {
         watch.set(timeout);
-        let mut connecting = pin!(self.dial());
+        let mut connecting = pin!(self.dial(preface));
         let connected = poll_fn(|context| match connecting.as_mut().poll(context) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|error| ConnectFailure::from_error(&error))),
             Poll::Pending => watch.poll_expired(context).map(|()| Err(ConnectFailure::TimedOut)),
@@ -55,11 +56,21 @@ impl EndpointState {
         Ok(Connection { stream, requests: 0, born: watch.now() })
     }
 
-    async fn dial(&self) -> io::Result<Stream> {
-        match &self.address {
-            Address::Socket(address) => Stream::connect(*address).await,
-            Address::Unix(path) => Stream::connect_unix(path).await,
-            Address::Name(..) => Err(io::Error::new(io::ErrorKind::NotFound, "the name was not resolved")),
+    async fn dial(&self, preface: &[u8]) -> io::Result<Stream> {
+        let mut stream = match &self.address {
+            Address::Socket(address) => Stream::connect(*address).await?,
+            Address::Unix(path) => Stream::connect_unix(path).await?,
+            Address::Name(..) => {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the name was not resolved"));
+            }
+        };
+        let mut rest = preface;
+        while !rest.is_empty() {
+            match poll_fn(|context| stream.poll_write(context, rest)).await? {
+                0 => return Err(io::ErrorKind::ConnectionReset.into()),
+                count => rest = &rest[count..],
+            }
         }
+        Ok(stream)
     }
 }

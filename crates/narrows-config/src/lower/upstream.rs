@@ -3,7 +3,7 @@
 use super::Lowering;
 use crate::code::Code;
 use crate::diagnostic::Finding;
-use crate::model::{Balance, Upstream};
+use crate::model::{Balance, ProxyProtocolVersion, Upstream};
 use crate::shape::{OrOff, TextOr};
 use crate::tree::Text;
 use narrows_plan::{Endpoint, PoolLimits, defaults};
@@ -53,6 +53,10 @@ impl Lowering<'_> {
             balance,
             pool,
             retries: retries.unwrap_or(defaults::RETRIES),
+            proxy_protocol: written.proxy_protocol.map(|version| match version {
+                ProxyProtocolVersion::V1 => narrows_plan::ProxyProtocolVersion::V1,
+                ProxyProtocolVersion::V2 => narrows_plan::ProxyProtocolVersion::V2,
+            }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `explain` at layer 7.
 
 use super::outcome::{Outcome, Target, duration, pages, size};
-use super::{Arguments, Report, Trace, Url, headline, local_port, skipped};
+use super::{Arguments, Report, Trace, Url, gate, headline, local_port, skipped};
 use narrows_plan::{
     Action, FixedResponse, HeaderEdit, HttpListener, Listener, Part, Plan, Route, Subject, Template,
     UpstreamId,
@@ -10,6 +10,7 @@ use narrows_proxy::{
     ConnectionFacts, Fault, Meaning, Request, RequestMemory, Response, preview_request_head,
 };
 use narrows_wire::http1::{HeadLimits, Progress, RequestHead, parse_request};
+use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(
@@ -24,6 +25,7 @@ pub(super) fn explain(
     if url.scheme == "https" {
         report.notes.push("this version takes no TLS: explained as plain HTTP".to_owned());
     }
+    report.notes.extend(gate(listener));
     let bytes = head_text(url, arguments).into_bytes();
     let mut head = RequestHead::default();
     let limits = HeadLimits {
@@ -48,6 +50,7 @@ pub(super) fn explain(
         listener: &listener.name,
         local_port: local_port(listener, url),
         scheme: "http",
+        tlvs: Tlvs::default(),
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut memory = RequestMemory::default();
