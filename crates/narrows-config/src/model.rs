@@ -12,11 +12,12 @@ use crate::tree::Text;
 use narrows_plan::defaults;
 
 pub(crate) use keys::{Name, StatusKey, is_token};
-pub(crate) use listener::{ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol};
+pub(crate) use listener::{
+    ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol, ProxyProtocolMode,
+};
 pub(crate) use route::{Endpoints, HeaderEdits, Matcher, PathTable, Rewrite, Route, Share};
 pub(crate) use tls::{
-    Certificate, CertificateHeader, ClientCertificates, ClientMode,
-    Profile, UpstreamProtocol, UpstreamTls,
+    Certificate, CertificateHeader, ClientCertificates, ClientMode, Profile, UpstreamProtocol, UpstreamTls,
 };
 
 /// A duration as operators write it.
@@ -95,6 +96,20 @@ table! {
         tls: TextOr<UpstreamTls> = otherwise("plain"),
         /// Whether gRPC-Web, which browsers speak, is translated to gRPC for these servers.
         grpc_web: Flag = "false",
+        /// The PROXY protocol header that each connection begins with: `v1` is a line of text, `v2` binary with more
+        /// facts and a checksum. It says the client's address and the one that the client connected to, so a connection
+        /// serves one request and is not kept. See proxy-protocol.md.
+        proxy_protocol: ProxyProtocolVersion = otherwise("none is sent"),
+    }
+}
+
+choice! {
+    /// The form of a PROXY protocol header.
+    ProxyProtocolVersion {
+        /// A line of text.
+        V1 = "v1",
+        /// Binary.
+        V2 = "v2",
     }
 }
 

@@ -57,6 +57,7 @@ const PLACES: &[(&str, &str)] = &[
     ("Configuration", "KEY: []\n"),
     ("Settings", "settings: { KEY: [] }\n"),
     ("Listener", "listeners: { web: { KEY: [] } }\n"),
+    ("ProxyProtocol", "listeners: { web: { proxy_protocol: { KEY: [] } } }\n"),
     ("TrustedProxies", "listeners: { web: { trusted_proxies: { KEY: [] } } }\n"),
     ("PathMatching", "listeners: { web: { path_matching: { KEY: [] } } }\n"),
     ("Limits", "listeners: { web: { limits: { KEY: [] } } }\n"),

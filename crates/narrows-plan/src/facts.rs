@@ -31,6 +31,9 @@ pub enum Fact {
     TlsClientSerial,
     TlsClientFingerprint,
     TlsClientNames,
+    ProxyAuthority,
+    ProxyAlpn,
+    ProxyUniqueId,
     Hour,
     Minute,
     DayOfWeek,
@@ -43,7 +46,7 @@ pub enum Fact {
 
 impl Fact {
     /// Every fact.
-    pub const ALL: [Fact; 32] = [
+    pub const ALL: [Fact; 35] = [
         Fact::Method,
         Fact::Host,
         Fact::Port,
@@ -68,6 +71,9 @@ impl Fact {
         Fact::TlsClientSerial,
         Fact::TlsClientFingerprint,
         Fact::TlsClientNames,
+        Fact::ProxyAuthority,
+        Fact::ProxyAlpn,
+        Fact::ProxyUniqueId,
         Fact::Hour,
         Fact::Minute,
         Fact::DayOfWeek,
@@ -105,6 +111,9 @@ impl Fact {
             Fact::TlsClientSerial => "tls.client.serial",
             Fact::TlsClientFingerprint => "tls.client.fingerprint",
             Fact::TlsClientNames => "tls.client.names",
+            Fact::ProxyAuthority => "proxy_protocol.authority",
+            Fact::ProxyAlpn => "proxy_protocol.alpn",
+            Fact::ProxyUniqueId => "proxy_protocol.unique_id",
             Fact::Hour => "time.hour",
             Fact::Minute => "time.minute",
             Fact::DayOfWeek => "time.day_of_week",
@@ -162,6 +171,8 @@ pub trait Facts {
     fn texts(&self, fact: Fact) -> &[String];
     /// A fact of type bool.
     fn flag(&self, fact: Fact) -> bool;
+    /// The TLV of that type in the PROXY protocol header: text, hexadecimal digits where it is not UTF-8.
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>>;
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod listener;
 mod network;
 mod origin;
 mod pattern;
+mod proxy_protocol;
 mod route;
 mod route_table;
 mod settings;
@@ -31,6 +32,7 @@ pub use listener::{
 pub use network::Network;
 pub use origin::{FileId, Origin};
 pub use pattern::Pattern;
+pub use proxy_protocol::{ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion};
 pub use route::{Action, FixedResponse, HeaderEdit, PathRewrite, Redirect, Route, Split};
 pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
 pub use settings::{AccessLog, LogFormat, Settings};

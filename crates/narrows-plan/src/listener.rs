@@ -1,7 +1,8 @@
 //! What is listened on, and under which limits.
 
 use crate::{
-    CertificateHeaders, Network, Origin, Route, RouteTable, ServerTls, Template, UpstreamId, defaults,
+    CertificateHeaders, Network, Origin, ProxyProtocol, Route, RouteTable, ServerTls, Template, UpstreamId,
+    defaults,
 };
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ pub struct Listener {
     pub binds: Vec<(Bind, Origin)>,
     /// Encryption; `None` is plain.
     pub tls: Option<Box<ServerTls>>,
+    /// The PROXY protocol header in front of everything else; `None` takes every byte as the client's.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// What is spoken.
     pub protocol: Protocol,
 }

@@ -1,6 +1,6 @@
 //! Where traffic goes.
 
-use crate::{ClientTls, Origin, defaults};
+use crate::{ClientTls, Origin, ProxyProtocolVersion, defaults};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ pub struct Upstream {
     pub tls: Option<Box<ClientTls>>,
     /// Whether gRPC-Web is translated to gRPC on the way there.
     pub grpc_web: bool,
+    /// The PROXY protocol header that each connection begins with.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 /// What is spoken to the endpoints of a layer-7 upstream.

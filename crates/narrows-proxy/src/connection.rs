@@ -1,37 +1,46 @@
 //! The life of an HTTP connection.
 
 use crate::downstream::{Downstream, Next, Received};
-use crate::exchange;
+use crate::gate::{self, Arrival};
 use crate::worker::{OpenConnection, Place, Worker};
-use crate::{http2, secure};
+use crate::{exchange, http2, record, secure};
 use narrows_plan::{HttpListener, Protocol};
 use narrows_runtime::{Peer, Stream};
 use narrows_wire::http2::PREFACE;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long we read from a client that may still be sending when we have closed: without that the kernel answers with
 /// a reset, and the client loses the answer that it has not read yet (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The life of an HTTP connection: TLS where the listener wants it, then HTTP/2 by ALPN or by its preface, or HTTP/1.1.
+/// The life of an HTTP connection: the gate, TLS where the listener wants it, then HTTP/2 by ALPN or by its preface, or HTTP/1.1.
 pub(crate) async fn life(worker: Rc<Worker>, place: Place, stream: Stream, peer: Peer, open: OpenConnection) {
+    let started = Instant::now();
     let watch = worker.deadlines.watch();
+    let mut stream = stream;
+    let mut arrival = Arrival::new(place, peer);
     let Protocol::Http(listener) = &worker.plan.listeners[place.listener].protocol else { return };
-    let (stream, tls) = match worker.tls.acceptor(place.listener) {
-        None => (stream, None),
-        // Boxed, so that an idle connection does not carry the size of a handshake.
-        Some(acceptor) => {
-            match Box::pin(secure::end_tls(&worker, acceptor, place, stream, peer, &watch)).await {
-                Some((stream, facts)) => (stream, Some(facts)),
-                None => return,
-            }
+    if let Err(refused) = gate::pass(&worker, &mut stream, &watch, listener.timeouts.head, &mut arrival).await
+    {
+        // One that left without a word is not worth a record.
+        if let Some(fault) = refused {
+            stream.reset_on_close();
+            record::add_refused(&worker, &arrival, started, b"", fault);
         }
-    };
-    let is_http2 = tls.as_ref().is_some_and(|facts| facts.protocol == "h2");
-    let mut downstream = Downstream::new(stream, watch, peer, place, tls);
+        return;
+    }
+    if let Some(acceptor) = worker.tls.acceptor(place.listener) {
+        // Boxed, so that an idle connection does not carry the size of a handshake.
+        match Box::pin(secure::end_tls(&worker, acceptor, stream, &watch, &mut arrival)).await {
+            Some(inside) => stream = inside,
+            None => return,
+        }
+    }
+    let is_http2 = arrival.tls.as_ref().is_some_and(|facts| facts.protocol == "h2");
+    let mut downstream = Downstream::new(stream, watch, arrival);
     if is_http2 || requests(&worker, listener, &mut downstream).await == End::Preface {
         Box::pin(http2::life(&worker, listener, downstream, &open)).await;
     }
@@ -39,7 +48,8 @@ pub(crate) async fn life(worker: Rc<Worker>, place: Place, stream: Stream, peer:
 
 /// The life of one message of an HTTP/2 connection, which speaks HTTP/1.1 to us.
 pub(crate) async fn message(worker: Rc<Worker>, mut downstream: Downstream, _open: OpenConnection) {
-    let Protocol::Http(listener) = &worker.plan.listeners[downstream.place.listener].protocol else { return };
+    let listener = &worker.plan.listeners[downstream.arrival.place.listener];
+    let Protocol::Http(listener) = &listener.protocol else { return };
     requests(&worker, listener, &mut downstream).await;
 }
 

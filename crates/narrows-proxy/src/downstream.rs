@@ -1,13 +1,11 @@
 //! The client's end of an HTTP connection, as its exchanges see it.
 
 use crate::Fault;
-use crate::worker::Place;
+use crate::gate::Arrival;
 use narrows_plan::HttpListener;
-use narrows_runtime::{Buffer, Peer, Stream, Tick, Watch};
-use narrows_tls::TlsFacts;
+use narrows_runtime::{Buffer, Stream, Tick, Watch};
 use narrows_wire::http1::HeadLimits;
 use std::future::poll_fn;
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,10 +17,7 @@ pub(crate) struct Downstream {
     /// Bytes on their way out, of interim answers that the client has not taken yet: they go before anything else.
     pub(crate) waiting: Vec<u8>,
     pub(crate) watch: Watch,
-    pub(crate) peer: Peer,
-    pub(crate) place: Place,
-    /// What the TLS handshake told; `None` without TLS.
-    pub(crate) tls: Option<Rc<TlsFacts>>,
+    pub(crate) arrival: Arrival,
 }
 
 /// What becomes of a connection after an exchange.
@@ -50,14 +45,8 @@ impl Received {
 }
 
 impl Downstream {
-    pub(crate) fn new(
-        stream: Stream,
-        watch: Watch,
-        peer: Peer,
-        place: Place,
-        tls: Option<Rc<TlsFacts>>,
-    ) -> Self {
-        Downstream { stream, leftover: Vec::new(), waiting: Vec::new(), watch, peer, place, tls }
+    pub(crate) fn new(stream: Stream, watch: Watch, arrival: Arrival) -> Self {
+        Downstream { stream, leftover: Vec::new(), waiting: Vec::new(), watch, arrival }
     }
 
     /// Whether this is a message of an HTTP/2 connection.

@@ -113,15 +113,16 @@ impl<'a> Exchange<'a, '_> {
     async fn serve(&mut self, memory: &mut ExchangeMemory) -> Next {
         let ExchangeMemory { bytes, head, request: request_memory, answer: answer_memory } = memory;
         // Shared, so that what it tells outlives the borrow of the connection.
-        let tls = self.downstream.tls.clone();
+        let arrival = self.downstream.arrival.clone();
         let connection = ConnectionFacts {
-            peer: self.downstream.peer.address(),
-            peer_port: self.downstream.peer.port(),
-            listener: &self.worker.plan.listeners[self.downstream.place.listener].name,
-            local_port: self.downstream.place.local_port,
-            scheme: if tls.is_some() { "https" } else { "http" },
+            peer: arrival.peer.address(),
+            peer_port: arrival.peer.port(),
+            listener: &self.worker.plan.listeners[arrival.place.listener].name,
+            local_port: arrival.place.local_port,
+            scheme: if arrival.tls.is_some() { "https" } else { "http" },
             is_http2: self.downstream.is_http2(),
-            tls: tls.as_deref(),
+            tls: arrival.tls.as_deref(),
+            tlvs: arrival.tlvs(),
             unix: self.worker.unix(),
         };
         let mut request = match Request::admit(bytes, head, self.listener, connection, request_memory) {
@@ -248,7 +249,7 @@ impl<'a> Exchange<'a, '_> {
             .map_or((Method::Get, Version::Http11), |request| (request.head.method, request.head.version));
         let out = &mut memory.out;
         out.clear();
-        if let (Some(_), Some(hsts)) = (&self.downstream.tls, self.listener.hsts) {
+        if let (Some(_), Some(hsts)) = (&self.downstream.arrival.tls, self.listener.hsts) {
             write_hsts(hsts, &mut extra);
         }
         answer.write(method, version, keep_alive, &self.worker.date(), &extra, out);

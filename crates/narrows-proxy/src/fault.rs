@@ -4,6 +4,7 @@ use narrows_http2::Failure;
 use narrows_tls::{CertificateFault, TlsFault};
 use narrows_upstream::ConnectFailure;
 use narrows_wire::http1::{BodyError, HeadError};
+use narrows_wire::proxy_protocol::InvalidHeader;
 use narrows_wire::target::TargetError;
 
 /// A failure that the proxy noticed. `Copy`, so that it can be kept, logged and answered without a thought.
@@ -61,6 +62,12 @@ pub enum Fault {
     TlsOnPlainPort,
     /// The client's HTTP/2 connection ended before its time.
     Http2(Failure),
+    /// The connection did not begin with the PROXY protocol header that the listener requires.
+    ProxyProtocolMissing,
+    /// The PROXY protocol header cannot be understood.
+    ProxyProtocolInvalid(InvalidHeader),
+    /// The listener requires a PROXY protocol header, and the peer is not one that may send it.
+    ProxyProtocolUntrusted,
 }
 
 /// Who is to blame.
@@ -304,6 +311,27 @@ impl Fault {
             Fault::FlowReset => {
                 (Upstream, 502, "connection-reset", "connection_terminated", "A connection was reset.")
             }
+            Fault::ProxyProtocolMissing => (
+                Downstream,
+                400,
+                "proxy-protocol-missing",
+                "http_request_denied",
+                "The connection did not begin with a PROXY protocol header.",
+            ),
+            Fault::ProxyProtocolInvalid(_) => (
+                Downstream,
+                400,
+                "proxy-protocol-invalid",
+                "http_request_error",
+                "The PROXY protocol header is not valid.",
+            ),
+            Fault::ProxyProtocolUntrusted => (
+                Downstream,
+                403,
+                "proxy-protocol-untrusted",
+                "http_request_denied",
+                "This address may not connect here.",
+            ),
         };
         Meaning { side, status, code, proxy_status, sentence }
     }

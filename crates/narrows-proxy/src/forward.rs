@@ -9,6 +9,7 @@ pub(crate) use forwarding::Forwarding;
 use crate::downstream::{Downstream, Next};
 use crate::flow::{Flow, FlowFault, Recode};
 use crate::outgoing::{is_upgrade, write_request_head};
+use crate::preface::preface;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
@@ -70,6 +71,8 @@ async fn attempts<'a>(
     let AnswerMemory { head: response, out } = memory;
     let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
 
+    // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
+    let preface = preface(cluster.proxy_protocol, &downstream.arrival, "");
     let mut tried = Tried::default();
     let mut retries = cluster.retries;
     let mut fault = Fault::Connect(ConnectFailure::Unreachable);
@@ -77,7 +80,10 @@ async fn attempts<'a>(
         let endpoint = cluster.endpoint(index);
         let _running = endpoint.begin();
         outcome.endpoint = &endpoint.label;
-        let mut pooled = endpoint.reuse(worker.now(), !repeatable);
+        let mut pooled = match preface.is_empty() {
+            true => endpoint.reuse(worker.now(), !repeatable),
+            false => None,
+        };
         // Twice on one endpoint only when the first time was on a connection that had died in the pool.
         loop {
             outcome.attempts += 1;
@@ -85,7 +91,8 @@ async fn attempts<'a>(
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
                 None => {
-                    match endpoint.connect(Purpose::Http, &downstream.watch, route.timeouts.connect).await {
+                    let timeout = route.timeouts.connect;
+                    match endpoint.connect(Purpose::Http, &downstream.watch, timeout, &preface).await {
                         Ok(connection) => connection,
                         Err(failure) => {
                             fault = Fault::Connect(failure);
@@ -151,7 +158,7 @@ async fn finish(
         return Next::Close;
     }
     downstream.leftover.append(&mut upload.excess);
-    if relayed.reusable && upload.is_over() {
+    if relayed.reusable && upload.is_over() && forwarding.cluster.proxy_protocol.is_none() {
         forwarding.cluster.release(endpoint, relayed.connection, forwarding.worker.now());
     }
     match relayed.keep_alive {

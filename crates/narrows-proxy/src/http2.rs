@@ -2,15 +2,16 @@
 
 use crate::connection;
 use crate::downstream::Downstream;
+use crate::gate::Arrival;
 use crate::worker::{OpenConnection, Worker};
 use crate::{Fault, record};
 use narrows_http2::{Failure, Server, ServerLimits};
 use narrows_plan::HttpListener;
-use narrows_runtime::{Peer, Stream, Watch};
+use narrows_runtime::{Stream, Watch};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a client may take to close a connection on which nothing runs, once it was told to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -22,17 +23,18 @@ pub(crate) async fn life(
     downstream: Downstream,
     _open: &OpenConnection,
 ) {
-    let Downstream { stream, leftover, watch, peer, place, tls, .. } = downstream;
+    let started = Instant::now();
+    let Downstream { stream, leftover, watch, arrival, .. } = downstream;
     watch.set(listener.timeouts.head);
     let http2 = listener.http2.unwrap_or_default();
     let limits = ServerLimits { http2, head_bytes: listener.limits.head_bytes };
     let mut connection = match Server::begin(stream, leftover, limits, &watch).await {
         Ok(server) => Connection { server, watch, listener, requests: 0, is_quiet: false },
-        Err(failure) => return record_failure(worker, place, peer, failure),
+        Err(failure) => return record_failure(worker, &arrival, started, failure),
     };
     while let Some(stream) = poll_fn(|context| connection.poll_next(context, worker)).await {
         let watch = worker.deadlines.watch();
-        let message = Downstream::new(stream, watch, peer, place, tls.clone());
+        let message = Downstream::new(stream, watch, arrival.clone());
         tokio::task::spawn_local(connection::message(
             Rc::clone(worker),
             message,
@@ -40,14 +42,14 @@ pub(crate) async fn life(
         ));
     }
     if let Some(failure) = connection.server.failure() {
-        record_failure(worker, place, peer, failure);
+        record_failure(worker, &arrival, started, failure);
     }
 }
 
-fn record_failure(worker: &Worker, place: crate::worker::Place, peer: Peer, failure: Failure) {
+fn record_failure(worker: &Worker, arrival: &Arrival, started: Instant, failure: Failure) {
     // A client that went away between two requests has done nothing wrong.
     if failure != Failure::Gone {
-        record::add_connection(worker, place, peer, b"HTTP2", Fault::Http2(failure));
+        record::add_refused(worker, arrival, started, b"HTTP2", Fault::Http2(failure));
     }
 }
 

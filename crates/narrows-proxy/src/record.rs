@@ -1,14 +1,14 @@
 //! What is told of an exchange once it is over.
 
 use crate::downstream::Downstream;
+use crate::gate::Arrival;
 use crate::request::HTTP2;
-use crate::worker::{ExchangeMemory, Place, Worker};
+use crate::worker::{ExchangeMemory, Worker};
 use crate::{Fault, client};
 use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::HttpListener;
-use narrows_runtime::Peer;
 use narrows_wire::http1::FieldName;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What happened, for the record.
 #[derive(Debug, Default)]
@@ -23,31 +23,6 @@ pub(crate) struct Outcome<'a> {
     pub(crate) fault: Option<Fault>,
 }
 
-/// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else.
-pub(crate) fn add_connection(worker: &Worker, place: Place, peer: Peer, what: &[u8], fault: Fault) {
-    let Some(log) = &worker.log else { return };
-    log.add(&AccessRecord {
-        time: Calendar::from_unix(worker.unix()),
-        client: peer.address(),
-        listener: &worker.plan.listeners[place.listener].name,
-        method: what,
-        target: &[],
-        version: "",
-        host: "",
-        status: 0,
-        bytes_received: 0,
-        bytes_sent: 0,
-        duration: Duration::ZERO,
-        referer: &[],
-        user_agent: &[],
-        route: "",
-        upstream: "",
-        endpoint: "",
-        attempts: 0,
-        fault: fault.meaning().code,
-    });
-}
-
 /// Adds the record of an exchange that `started` then.
 pub(crate) fn add(
     worker: &Worker,
@@ -60,11 +35,12 @@ pub(crate) fn add(
     let Some(log) = &worker.log else { return };
     let (head, bytes) = (&memory.head, &memory.bytes[..]);
     let value = |known| head.field(known).map_or(&[][..], |field| field.value.of(bytes));
-    let (client, _) = client::address(downstream.peer.address(), bytes, head, &listener.trusted_proxies);
+    let (client, _) =
+        client::address(downstream.arrival.peer.address(), bytes, head, &listener.trusted_proxies);
     log.add(&AccessRecord {
         time: Calendar::from_unix(worker.unix()),
         client,
-        listener: &worker.plan.listeners[downstream.place.listener].name,
+        listener: &worker.plan.listeners[downstream.arrival.place.listener].name,
         method: head.method_span.of(bytes),
         target: head.target.of(bytes),
         version: match head.length {
@@ -84,5 +60,30 @@ pub(crate) fn add(
         endpoint: outcome.endpoint,
         attempts: outcome.attempts,
         fault: outcome.fault.map_or("", |fault| fault.meaning().code),
+    });
+}
+
+/// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else.
+pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, what: &[u8], fault: Fault) {
+    let Some(log) = &worker.log else { return };
+    log.add(&AccessRecord {
+        time: Calendar::from_unix(worker.unix()),
+        client: arrival.peer.address(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
+        method: what,
+        target: &[],
+        version: "",
+        host: "",
+        status: 0,
+        bytes_received: 0,
+        bytes_sent: 0,
+        duration: started.elapsed(),
+        referer: &[],
+        user_agent: &[],
+        route: "",
+        upstream: "",
+        endpoint: "",
+        attempts: 0,
+        fault: fault.meaning().code,
     });
 }

@@ -5,6 +5,7 @@ use narrows_observe::Calendar;
 use narrows_plan::{Fact, Facts, HttpListener, Pattern};
 use narrows_tls::{ClientCertificate, TlsFacts};
 use narrows_wire::http1::{Field, FieldName, RequestHead, ResponseHead, TargetForm, cookie};
+use narrows_wire::proxy_protocol::{Tlvs, kind};
 use narrows_wire::target::{self, Normalized, PathRules};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -31,6 +32,8 @@ pub struct ConnectionFacts<'a> {
     pub is_http2: bool,
     /// What the TLS handshake told; `None` without TLS.
     pub tls: Option<&'a TlsFacts>,
+    /// What the PROXY protocol header said besides addresses.
+    pub tlvs: Tlvs<'a>,
     /// Seconds since 1970.
     pub unix: u64,
 }
@@ -204,7 +207,10 @@ impl Facts for RequestFacts<'_> {
             Fact::HttpVersion => request.version().into(),
             Fact::Source => request.client.to_string().into(),
             Fact::Listener => request.connection.listener.into(),
-            _ => tls_text(fact, request.connection.tls),
+            _ => {
+                let told = tls_text(fact, request.connection.tls);
+                if told.is_empty() { proxy_fact(fact, request.connection.tlvs) } else { told }
+            }
         }
     }
 
@@ -250,6 +256,10 @@ impl Facts for RequestFacts<'_> {
         self.request.path.get(range)
     }
 
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        tlv_text(self.request.connection.tlvs, kind)
+    }
+
     fn texts(&self, fact: Fact) -> &[String] {
         tls_texts(fact, self.request.connection.tls)
     }
@@ -289,6 +299,24 @@ pub(crate) fn tls_texts(fact: Fact, tls: Option<&TlsFacts>) -> &[String] {
 /// A yes or no that a TLS handshake told; no for any other.
 pub(crate) fn tls_flag(fact: Fact, tls: Option<&TlsFacts>) -> bool {
     fact == Fact::TlsClientVerified && tls.is_some_and(|tls| tls.client.is_some())
+}
+
+/// A fact of the PROXY protocol header; empty for any other.
+pub(crate) fn proxy_fact(fact: Fact, tlvs: Tlvs<'_>) -> Cow<'_, str> {
+    let kind = match fact {
+        Fact::ProxyAuthority => kind::AUTHORITY,
+        Fact::ProxyAlpn => kind::ALPN,
+        Fact::ProxyUniqueId => kind::UNIQUE_ID,
+        _ => return Cow::default(),
+    };
+    tlv_text(tlvs, kind).unwrap_or_default()
+}
+
+/// A TLV as text; hexadecimal digits where it is not UTF-8.
+pub(crate) fn tlv_text(tlvs: Tlvs<'_>, kind: u8) -> Option<Cow<'_, str>> {
+    let value = tlvs.get(kind)?;
+    let digits = || value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Some(std::str::from_utf8(value).map_or_else(|_| digits().into(), Cow::Borrowed))
 }
 
 /// A fact of time in UTC; 0 for any other.

@@ -1,7 +1,9 @@
-//! The life of a TCP flow: peek, route, connect, pump.
+//! The life of a TCP flow: gate, peek, route, connect, pump.
 
 use crate::Fault;
-use crate::request::{time_fact, tls_flag, tls_text, tls_texts};
+use crate::gate::{self, Arrival};
+use crate::preface::preface;
+use crate::request::{proxy_fact, time_fact, tls_flag, tls_text, tls_texts, tlv_text};
 use crate::secure;
 use crate::tunnel::{self, Ends, Moved};
 use crate::worker::{OpenConnection, Place, Worker};
@@ -11,6 +13,7 @@ use narrows_runtime::{Buffer, Peer, Stream, Watch};
 use narrows_tls::TlsFacts;
 use narrows_upstream::{Cluster, ConnectFailure, Connection, Purpose, Running, Tried};
 use narrows_wire::client_hello::{self, Peek};
+use narrows_wire::proxy_protocol::Tlvs;
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -29,6 +32,8 @@ pub struct TcpFacts<'a> {
     pub listener: &'a str,
     /// Port of the listener.
     pub local_port: u16,
+    /// What the PROXY protocol header said besides addresses.
+    pub tlvs: Tlvs<'a>,
     /// Server name that the client asked for, lower case; empty when none.
     pub server_name: &'a str,
     /// Application protocols that it offered; the one that was agreed on where TLS ends here.
@@ -59,71 +64,71 @@ pub(crate) async fn life(
     _open: OpenConnection,
 ) {
     let started = Instant::now();
+    let Protocol::Tcp(listener) = &worker.plan.listeners[place.listener].protocol else { return };
+    let mut stream = stream;
     let watch = worker.deadlines.watch();
-    let (mut stream, tls) = match worker.tls.acceptor(place.listener) {
-        None => (stream, None),
-        Some(acceptor) => {
-            match Box::pin(secure::end_tls(&worker, acceptor, place, stream, peer, &watch)).await {
-                Some((stream, facts)) => (stream, Some(facts)),
-                None => return,
-            }
-        }
-    };
+    let mut arrival = Arrival::new(place, peer);
     let mut outcome = Outcome::default();
-    let flow = Flow { worker: &worker, place, peer, watch: &watch, tls: tls.as_deref() };
-    if let Err(fault) = flow.carry(&mut stream, &mut outcome).await {
+    let passed = gate::pass(&worker, &mut stream, &watch, listener.timeouts.peek, &mut arrival).await;
+    if let (Ok(()), Some(acceptor)) = (&passed, worker.tls.acceptor(place.listener)) {
+        match Box::pin(secure::end_tls(&worker, acceptor, stream, &watch, &mut arrival)).await {
+            Some(inside) => stream = inside,
+            None => return,
+        }
+    }
+    let carried = match passed {
+        Ok(()) => carry(&worker, listener, &mut stream, &watch, &arrival, &mut outcome).await,
+        Err(refused) => Err(refused.unwrap_or(Fault::ClientGone)),
+    };
+    if let Err(fault) = carried {
         outcome.moved.fault = Some(fault);
         if !matches!(fault, Fault::ClientGone) {
             stream.reset_on_close();
         }
     }
-    record(&worker, place, peer, started, &outcome);
+    record(&worker, &arrival, started, &outcome);
 }
 
-/// What is known of a flow before its first byte.
-struct Flow<'a> {
+/// Carries a flow that was let in: peek, route, connect, pump.
+async fn carry<'a>(
     worker: &'a Worker,
-    place: Place,
-    peer: Peer,
-    watch: &'a Watch,
-    tls: Option<&'a TlsFacts>,
-}
-
-impl<'a> Flow<'a> {
-    async fn carry(&self, stream: &mut Stream, outcome: &mut Outcome<'a>) -> Result<(), Fault> {
-        let Flow { worker, place, peer, watch, tls } = *self;
-        let plan = &worker.plan.listeners[place.listener];
-        let Protocol::Tcp(listener) = &plan.protocol else { return Ok(()) };
-        let mut hello = ClientHello::default();
-        if let Some(tls) = tls {
-            hello.server_name.clone_from(&tls.server_name);
-            hello.alpn.extend((!tls.protocol.is_empty()).then(|| tls.protocol.clone()));
-        } else if listener.peeks {
-            hello = peek(worker, listener, stream, watch).await?;
-        }
-        let facts = TcpFacts {
-            source: peer.address(),
-            source_port: peer.port(),
-            listener: &plan.name,
-            local_port: place.local_port,
-            server_name: &hello.server_name,
-            alpn: &hello.alpn,
-            tls,
-            unix: worker.unix(),
-        };
-        let upstream = route(listener, &facts, outcome)?;
-        let cluster = worker.cluster(upstream);
-        outcome.upstream = &cluster.name;
-        outcome.server_name = std::mem::take(&mut hello.server_name);
-        let (mut connection, running) = connect(cluster, listener, watch, outcome).await?;
-
-        let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
-        let ends = Ends { client: stream, server: &mut connection.stream };
-        // Boxed apart, so that a waiting flow is small.
-        outcome.moved = tunnel::life(worker, watch, listener.timeouts.idle, ends, received, &[]).await;
-        drop(running);
-        Ok(())
+    listener: &'a TcpListener,
+    stream: &mut Stream,
+    watch: &Watch,
+    arrival: &Arrival,
+    outcome: &mut Outcome<'a>,
+) -> Result<(), Fault> {
+    let mut hello = ClientHello::default();
+    if let Some(tls) = arrival.tls.as_deref() {
+        hello.server_name.clone_from(&tls.server_name);
+        hello.alpn.extend((!tls.protocol.is_empty()).then(|| tls.protocol.clone()));
+    } else if listener.peeks {
+        hello = peek(worker, listener, stream, watch).await?;
     }
+    let facts = TcpFacts {
+        source: arrival.peer.address(),
+        source_port: arrival.peer.port(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
+        local_port: arrival.place.local_port,
+        tlvs: arrival.tlvs(),
+        server_name: &hello.server_name,
+        alpn: &hello.alpn,
+        tls: arrival.tls.as_deref(),
+        unix: worker.unix(),
+    };
+    let upstream = route(listener, &facts, outcome)?;
+    let cluster = worker.cluster(upstream);
+    outcome.upstream = &cluster.name;
+    outcome.server_name = std::mem::take(&mut hello.server_name);
+    let preface = preface(cluster.proxy_protocol, arrival, &outcome.server_name);
+    let (mut connection, running) = connect(cluster, listener, watch, &preface, outcome).await?;
+
+    let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
+    let ends = Ends { client: stream, server: &mut connection.stream };
+    // Boxed apart, so that a waiting flow is small.
+    outcome.moved = tunnel::life(worker, watch, listener.timeouts.idle, ends, received, &[]).await;
+    drop(running);
+    Ok(())
 }
 
 /// What a client hello said, with the bytes that it came in.
@@ -189,6 +194,7 @@ async fn connect<'a>(
     cluster: &'a Cluster,
     listener: &TcpListener,
     watch: &Watch,
+    preface: &[u8],
     outcome: &mut Outcome<'a>,
 ) -> Result<(Connection, Running), Fault> {
     let mut tried = Tried::default();
@@ -199,7 +205,7 @@ async fn connect<'a>(
         outcome.endpoint = &endpoint.label;
         outcome.attempts += 1;
         let running = endpoint.begin();
-        match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect).await {
+        match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
             Ok(connection) => return Ok((connection, running)),
             Err(failed) => failure = failed,
         }
@@ -208,12 +214,12 @@ async fn connect<'a>(
     Err(Fault::Connect(failure))
 }
 
-fn record(worker: &Worker, place: Place, peer: Peer, started: Instant, outcome: &Outcome<'_>) {
+fn record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
         time: Calendar::from_unix(worker.unix()),
-        client: peer.address(),
-        listener: &worker.plan.listeners[place.listener].name,
+        client: arrival.peer.address(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
         method: b"TCP",
         target: &[],
         version: "",
@@ -238,7 +244,10 @@ impl Facts for TcpFacts<'_> {
             Fact::Source => self.source.to_string().into(),
             Fact::Listener => self.listener.into(),
             Fact::ServerName => self.server_name.into(),
-            _ => tls_text(fact, self.tls),
+            _ => {
+                let told = tls_text(fact, self.tls);
+                if told.is_empty() { proxy_fact(fact, self.tlvs) } else { told }
+            }
         }
     }
 
@@ -272,6 +281,10 @@ impl Facts for TcpFacts<'_> {
 
     fn capture(&self, _: usize) -> Option<&str> {
         None
+    }
+
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        tlv_text(self.tlvs, kind)
     }
 
     fn texts(&self, fact: Fact) -> &[String] {

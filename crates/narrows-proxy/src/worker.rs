@@ -27,6 +27,8 @@ pub(crate) struct Worker {
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) log: Option<AccessLog>,
     pub(crate) tls: TlsContexts,
+    /// Whether an upstream is told which address the client connected to.
+    pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -71,12 +73,14 @@ impl Worker {
             .zip(&plan.upstreams)
             .map(|(index, upstream)| Cluster::new(upstream, number, tls.connector(UpstreamId(index))));
         let clusters = clusters.collect();
+        let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
             plan,
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
             log,
             tls,
+            tells_destinations,
             clusters,
             draining: Cell::new(false),
             open: Cell::new(0),

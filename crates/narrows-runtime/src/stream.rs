@@ -1,11 +1,13 @@
 //! A connected byte stream, TCP or Unix.
 
+use rustix::net::{RecvFlags, recv};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected byte stream. One task owns it; a read and a write may both wait in that task.
@@ -123,6 +125,59 @@ impl Stream {
             Stream::Layered(layer) => return layer.poll_read(context, buffer),
         };
         polled.map_ok(|()| space.filled().len())
+    }
+
+    /// Waits until more than `known` bytes have arrived and copies them into `buffer`, from the first on, without taking
+    /// them. A count that is not above `known` says that the other end has finished. Cancel safe.
+    ///
+    /// Who gives up with bytes left that are known has to [`unpeek`](Stream::unpeek) before anybody reads.
+    pub async fn peek(&mut self, buffer: &mut [u8], known: usize) -> io::Result<usize> {
+        // A look does not know what an earlier one saw; the event loop has to be told when to look again.
+        self.register()?;
+        loop {
+            let (ready, peeked) = match self {
+                Stream::Fresh(_) => return Err(lost()),
+                Stream::Tcp(stream) => (
+                    stream.ready(Interest::READABLE).await?,
+                    stream.try_io(Interest::READABLE, || peek_beyond(&*stream, buffer, known)),
+                ),
+                Stream::Unix(stream) => (
+                    stream.ready(Interest::READABLE).await?,
+                    stream.try_io(Interest::READABLE, || peek_beyond(&*stream, buffer, known)),
+                ),
+                Stream::Layered(_) => return Err(io::ErrorKind::Unsupported.into()),
+            };
+            match peeked {
+                // The kernel still holds what is known, and nothing will follow.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
+                    return Ok(known);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Has the event loop report bytes again that it has reported and that were only looked at.
+    pub fn unpeek(&mut self) -> io::Result<()> {
+        let gone = Stream::Fresh(FreshStream { stream: None, was_read: false });
+        *self = match std::mem::replace(self, gone) {
+            Stream::Tcp(stream) => Stream::fresh(stream.into_std()?),
+            Stream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream.into_std()?)?),
+            other @ (Stream::Fresh(_) | Stream::Layered(_)) => other,
+        };
+        Ok(())
+    }
+
+    /// The address of our own end; `None` for a Unix socket. Mapped IPv4 addresses are plain ones.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let address = match self {
+            Stream::Fresh(fresh) => fresh.stream.as_ref()?.local_addr().ok()?,
+            Stream::Tcp(stream) => stream.local_addr().ok()?,
+            Stream::Unix(_) => return None,
+            Stream::Layered(layer) => return layer.socket()?.local_address(),
+        };
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
     /// Writes some of `bytes`.
@@ -267,7 +322,18 @@ impl FreshStream {
     }
 }
 
+/// A look at what has arrived; no answer yet unless there is more than `known`, or the end.
+fn peek_beyond(socket: impl AsFd, buffer: &mut [u8], known: usize) -> io::Result<usize> {
+    match recv(socket, buffer, RecvFlags::PEEK)?.1 {
+        count if count > known || count == 0 => Ok(count),
+        _ => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
 /// The event loop did not take the stream, and the stream is gone with the attempt.
 fn lost() -> io::Error {
     io::Error::other("the stream could not be registered with the event loop")
 }
+
+#[cfg(test)]
+mod tests;

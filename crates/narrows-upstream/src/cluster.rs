@@ -3,7 +3,7 @@
 use crate::balancer::{self, Balancer, Tried};
 use crate::multiplexed::Multiplexed;
 use crate::pool::{Connection, Pool};
-use narrows_plan::{Address, Upstream, UpstreamProtocol};
+use narrows_plan::{Address, ProxyProtocolVersion, Upstream, UpstreamProtocol};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::Cell;
@@ -17,6 +17,8 @@ pub struct Cluster {
     pub name: Box<str>,
     /// Further attempts after the first failed.
     pub retries: u32,
+    /// The PROXY protocol header that each connection begins with.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
     endpoints: Vec<EndpointState>,
     balancer: Box<dyn Balancer>,
 }
@@ -85,6 +87,7 @@ impl Cluster {
         Cluster {
             name: upstream.name.clone(),
             retries: upstream.retries,
+            proxy_protocol: upstream.proxy_protocol,
             endpoints,
             balancer: balancer::for_upstream(upstream, seed),
         }

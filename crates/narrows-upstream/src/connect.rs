@@ -56,8 +56,8 @@ impl EndpointState {
         self.pool.take(now, certain)
     }
 
-    /// Connects within `timeout`, which it sets on `watch`. Requests to an endpoint that speaks HTTP/2 share connections:
-    /// while one is being made, the others wait for it. Cancel safe.
+    /// Connects within `timeout`, which it sets on `watch`, and sends `preface` before anything else. Requests to an endpoint that speaks
+    /// HTTP/2 share connections: while one is being made, the others wait for it. Cancel safe.
     ///
     /// # Errors
     /// Why it failed.
@@ -66,6 +66,7 @@ impl EndpointState {
         purpose: Purpose,
         watch: &Watch,
         timeout: Option<Duration>,
+        preface: &[u8],
     ) -> Result<Connection, ConnectFailure> {
         watch.set(timeout);
         let shares = purpose == Purpose::Http
@@ -78,9 +79,9 @@ impl EndpointState {
         if shares {
             Box::pin(self.connect_shared(watch)).await
         } else if self.connector.is_some() {
-            Box::pin(self.connect_secure(purpose, watch)).await
+            Box::pin(self.connect_secure(purpose, watch, preface)).await
         } else {
-            let stream = self.dial_within(watch).await?;
+            let stream = self.dial_within(watch, preface).await?;
             Ok(Connection { stream, requests: 0, born: watch.now() })
         }
     }
@@ -93,14 +94,19 @@ impl EndpointState {
             }
             let begun = self.multiplexed.begin(watch).await;
             if let Some(_connecting) = begun.map_err(|()| ConnectFailure::TimedOut)? {
-                return self.connect_secure(Purpose::Http, watch).await;
+                return self.connect_secure(Purpose::Http, watch, &[]).await;
             }
         }
     }
 
     /// TLS where the upstream wants it, then the version of HTTP that was agreed on.
-    async fn connect_secure(&self, purpose: Purpose, watch: &Watch) -> Result<Connection, ConnectFailure> {
-        let mut stream = self.dial_within(watch).await?;
+    async fn connect_secure(
+        &self,
+        purpose: Purpose,
+        watch: &Watch,
+        preface: &[u8],
+    ) -> Result<Connection, ConnectFailure> {
+        let mut stream = self.dial_within(watch, preface).await?;
         let mut is_http2 = self.protocol == UpstreamProtocol::Http2;
         if let Some(connector) = &self.connector {
             let done = connector.connect(stream, &self.server_name, purpose, watch).await;
@@ -124,8 +130,8 @@ impl EndpointState {
         self.multiplexed.open(watch.now()).ok_or(ConnectFailure::Http2)
     }
 
-    async fn dial_within(&self, watch: &Watch) -> Result<Stream, ConnectFailure> {
-        let mut connecting = pin!(self.dial());
+    async fn dial_within(&self, watch: &Watch, preface: &[u8]) -> Result<Stream, ConnectFailure> {
+        let mut connecting = pin!(self.dial(preface));
         poll_fn(|context| match connecting.as_mut().poll(context) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|error| ConnectFailure::from_error(&error))),
             Poll::Pending => watch.poll_expired(context).map(|()| Err(ConnectFailure::TimedOut)),
@@ -133,11 +139,21 @@ impl EndpointState {
         .await
     }
 
-    async fn dial(&self) -> io::Result<Stream> {
-        match &self.address {
-            Address::Socket(address) => Stream::connect(*address).await,
-            Address::Unix(path) => Stream::connect_unix(path).await,
-            Address::Name(..) => Err(io::Error::new(io::ErrorKind::NotFound, "the name was not resolved")),
+    async fn dial(&self, preface: &[u8]) -> io::Result<Stream> {
+        let mut stream = match &self.address {
+            Address::Socket(address) => Stream::connect(*address).await?,
+            Address::Unix(path) => Stream::connect_unix(path).await?,
+            Address::Name(..) => {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the name was not resolved"));
+            }
+        };
+        let mut rest = preface;
+        while !rest.is_empty() {
+            match poll_fn(|context| stream.poll_write(context, rest)).await? {
+                0 => return Err(io::ErrorKind::ConnectionReset.into()),
+                count => rest = &rest[count..],
+            }
         }
+        Ok(stream)
     }
 }

@@ -4,13 +4,13 @@ use super::Lowering;
 use crate::code::Code;
 use crate::diagnostic::Finding;
 use crate::expression::Scope;
-use crate::model::{self, ForwardedKind, ListenerTimeouts, Protocol};
+use crate::model::{self, ForwardedKind, ListenerTimeouts, Protocol, ProxyProtocolMode};
 use crate::shape::OrOff;
 use crate::source::Place;
 use crate::tree::Text;
 use narrows_plan::{
     Bind, ForwardPath, Forwarded, HttpLimits, HttpListener, HttpTimeouts, Listener, PathMatching,
-    ServerPolicy, TrustedProxies,
+    ProxyProtocol, ServerPolicy, TrustedProxies,
 };
 use std::collections::HashMap;
 
@@ -49,12 +49,13 @@ impl Lowering<'_> {
         let binds = self.binds(written, bound);
         let tls = self.listener_tls(written, protocol);
         self.refuse_other_protocol(written, protocol);
+        let proxy_protocol = self.proxy_protocol(written);
         let protocol = match protocol {
             Protocol::Http => narrows_plan::Protocol::Http(Box::new(self.http(name, written))),
             Protocol::Tcp => narrows_plan::Protocol::Tcp(Box::new(self.tcp(name, written))),
         };
         let origin = self.reporter.sources.origin(name.place);
-        Some(Listener { name: name.text.as_str().into(), origin, binds, tls, protocol })
+        Some(Listener { name: name.text.as_str().into(), origin, binds, proxy_protocol, tls, protocol })
     }
 
     fn binds(
@@ -74,6 +75,16 @@ impl Lowering<'_> {
             binds.push((bind, self.reporter.sources.origin(text.place)));
         }
         binds
+    }
+
+    fn proxy_protocol(&mut self, written: &model::Listener) -> Option<ProxyProtocol> {
+        let written = written.proxy_protocol.as_ref()?;
+        let sources = written.sources.as_ref().and_then(|sources| self.networks(&sources.0))?;
+        let mode = match written.mode.unwrap_or(ProxyProtocolMode::Required) {
+            ProxyProtocolMode::Required => narrows_plan::ProxyProtocolMode::Required,
+            ProxyProtocolMode::Allowed => narrows_plan::ProxyProtocolMode::Allowed,
+        };
+        Some(ProxyProtocol { mode, sources })
     }
 
     fn refuse_other_protocol(&mut self, written: &model::Listener, protocol: Protocol) {

@@ -215,6 +215,13 @@ impl Lowering<'_> {
             self.reporter
                 .report(Finding::error(Code::NotExactlyOne, written.key("protocol"), message).help(help));
         }
+        if upstream.protocol != UpstreamProtocol::Http1 && upstream.proxy_protocol.is_some() {
+            let message =
+                "a connection of HTTP/2 carries the requests of many clients, and `proxy_protocol` names one";
+            let help = "write `protocol: http1`, or tell the client's address in headers (`forwarded`)";
+            let finding = Finding::error(Code::NotExactlyOne, written.key("proxy_protocol"), message);
+            self.reporter.report(finding.label(written.key("protocol"), "HTTP/2 is here").help(help));
+        }
         if upstream.grpc_web && upstream.protocol == UpstreamProtocol::Http1 {
             let message = "gRPC needs HTTP/2 to the upstream";
             let help = "write `protocol: http2`";

@@ -3,7 +3,7 @@
 use super::Lowering;
 use crate::code::Code;
 use crate::diagnostic::Finding;
-use crate::model::{Balance, Upstream};
+use crate::model::{Balance, ProxyProtocolVersion, Upstream};
 use crate::shape::{OrOff, TextOr};
 use crate::tree::Text;
 use narrows_plan::{Address, Endpoint, PoolLimits, defaults};
@@ -65,6 +65,10 @@ impl Lowering<'_> {
             protocol: Default::default(),
             tls: None,
             grpc_web: false,
+            proxy_protocol: written.proxy_protocol.map(|version| match version {
+                ProxyProtocolVersion::V1 => narrows_plan::ProxyProtocolVersion::V1,
+                ProxyProtocolVersion::V2 => narrows_plan::ProxyProtocolVersion::V2,
+            }),
         };
         self.upstream_security(written, &mut upstream);
         upstream

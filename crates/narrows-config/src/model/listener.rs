@@ -29,6 +29,9 @@ table! {
         hsts: OrOff<Duration> = "off",
         /// http, with `tls`: headers that tell the upstream about the client's certificate: `client-cert` (RFC 9440), `xfcc`.
         client_certificate_headers: CertificateHeaders = OPTIONAL,
+        /// The PROXY protocol header in front of everything else, in which a proxy tells who its client is. See
+        /// proxy-protocol.md.
+        proxy_protocol: ProxyProtocol = otherwise("none is expected"),
         /// Rules that choose what happens. The most specific one that matches wins, see routing.md.
         routes: Plain<Route> = OPTIONAL,
         /// Where traffic goes that no route takes. Without it, requests are answered with 404 and TCP connections are
@@ -66,6 +69,28 @@ choice! {
         Http = "http",
         /// Bytes.
         Tcp = "tcp",
+    }
+}
+
+table! {
+    /// The PROXY protocol header that connections begin with.
+    ProxyProtocol {
+        /// `required` closes connections without a valid header and those from elsewhere than `sources`; `allowed` takes
+        /// connections without one as plain ones, and never believes anybody but `sources`.
+        mode: ProxyProtocolMode = "required",
+        /// Addresses of the proxies that may send it, in CIDR notation. What they say is believed. A process that
+        /// connects to a Unix socket counts as `127.0.0.1`.
+        sources: OneOrMany<Text> = REQUIRED,
+    }
+}
+
+choice! {
+    /// Whether a connection without a PROXY protocol header is taken.
+    ProxyProtocolMode {
+        /// It is closed.
+        Required = "required",
+        /// It is a plain one.
+        Allowed = "allowed",
     }
 }
 
@@ -128,7 +153,7 @@ table! {
     ListenerTimeouts {
         /// To connect to an endpoint.
         connect: OrOff<Duration> = time(defaults::CONNECT),
-        /// http: from the first byte of a request head to its last.
+        /// http: from the first byte of a request head to its last; also to receive a PROXY protocol header.
         head: OrOff<Duration> = time(defaults::HEAD_TIMEOUT),
         /// http: between two reads of a request body.
         body_idle: OrOff<Duration> = time(defaults::BODY_IDLE),
@@ -148,7 +173,7 @@ table! {
         idle: OrOff<Duration> = time(defaults::TCP_IDLE),
         /// With `tls`: from the first byte of a handshake to its end.
         handshake: OrOff<Duration> = super::tls::handshake(),
-        /// tcp: to receive the TLS client hello when a route asks for it.
+        /// tcp: to receive the TLS client hello when a route asks for it; also to receive a PROXY protocol header.
         peek: OrOff<Duration> = time(defaults::PEEK),
     }
 }

@@ -71,6 +71,9 @@ fn meaning(fact: Fact) -> &'static str {
         Fact::TlsClientSerial => "its serial number, hexadecimal",
         Fact::TlsClientFingerprint => "its SHA-256, hexadecimal",
         Fact::TlsClientNames => "its DNS names and URIs",
+        Fact::ProxyAuthority => "the host that the client asked for, as the PROXY protocol header says",
+        Fact::ProxyAlpn => "the application protocol, as the PROXY protocol header says",
+        Fact::ProxyUniqueId => "the connection's identity in the PROXY protocol header",
         Fact::Hour => "0 to 23, UTC",
         Fact::Minute => "0 to 59",
         Fact::DayOfWeek => "0 (Sunday) to 6",
@@ -133,9 +136,11 @@ const MAPS: &str = "
 | `request.params[\"name\"]` | a parameter of the query, decoded; the first of that name |
 | `response.headers[\"name\"]` | as above; in `response_headers` and error pages only |
 | `captures[1]`, `captures[\"name\"]` | a group of the route's path, where that is one `regex`; not in `when` |
+| `proxy_protocol.tlv[\"0xE1\"]` | a TLV of the PROXY protocol header by its type; hexadecimal digits where it is no text |
 
 An entry that is absent reads as an empty text; `\"name\" in request.headers` and `has(request.headers.name)` ask whether it is
-there. Keys are written out, not computed. Tcp listeners know `connection.*` and `time.*` only.
+there. Keys are written out, not computed. Tcp listeners know
+`connection.*`, `proxy_protocol.*` and `time.*` only.
 
 ";
 

@@ -25,10 +25,12 @@ impl Expression {
             Expression::Capture(group) => {
                 Value::Text(Cow::Borrowed(facts.capture(*group).unwrap_or_default()))
             }
+            Expression::ProxyTlv(kind) => Value::Text(facts.proxy_tlv(*kind).unwrap_or_default()),
             Expression::HasHeader(name) => Value::Bool(facts.header(name).is_some()),
             Expression::HasCookie(name) => Value::Bool(facts.cookie(name).is_some()),
             Expression::HasParameter(name) => Value::Bool(facts.parameter(name).is_some()),
             Expression::HasResponseHeader(name) => Value::Bool(facts.response_header(name).is_some()),
+            Expression::HasProxyTlv(kind) => Value::Bool(facts.proxy_tlv(*kind).is_some()),
             Expression::Not(one) => Value::Bool(!one.truth(facts)?),
             // One side that decides is enough, also when the other has no value (as in CEL).
             Expression::And(one, two) => match one.truth(facts) {

@@ -43,6 +43,9 @@ impl Facts for Known {
     fn capture(&self, group: usize) -> Option<&str> {
         self.0.get(&format!("capture {group}")).map(String::as_str)
     }
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        self.find(&format!("tlv {kind}"))
+    }
     fn texts(&self, _: Fact) -> &[String] {
         &[]
     }

@@ -15,6 +15,7 @@ fn cluster(balance: Balance, weights: &[u32]) -> Cluster {
         balance,
         pool: PoolLimits::default(),
         retries: 0,
+        proxy_protocol: None,
     };
     Cluster::new(&upstream, 0)
 }

@@ -1,7 +1,7 @@
 //! `explain` at layer 7.
 
 use super::outcome::{Outcome, Target, duration, pages, size};
-use super::{Arguments, Report, Trace, Url, headline, local_port, skipped};
+use super::{Arguments, Report, Trace, Url, gate, headline, local_port, skipped};
 use narrows_plan::{
     Action, FixedResponse, HeaderEdit, HttpListener, Listener, Part, Plan, Route, Subject, Template,
     UpstreamId,
@@ -11,6 +11,7 @@ use narrows_proxy::{
 };
 use narrows_tls::TlsFacts;
 use narrows_wire::http1::{HeadLimits, Progress, RequestHead, parse_request};
+use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(
@@ -32,6 +33,7 @@ pub(super) fn explain(
         server_name: arguments.sni.clone().unwrap_or_else(|| host.to_ascii_lowercase()),
         ..TlsFacts::default()
     });
+    report.notes.extend(gate(listener));
     let bytes = head_text(url, arguments).into_bytes();
     let mut head = RequestHead::default();
     let limits = HeadLimits {
@@ -58,6 +60,7 @@ pub(super) fn explain(
         scheme: if is_tls { "https" } else { "http" },
         is_http2: false,
         tls: tls.as_ref(),
+        tlvs: Tlvs::default(),
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut memory = RequestMemory::default();

@@ -1,9 +1,10 @@
 //! `explain` at layer 4.
 
 use super::outcome::{Outcome, Target, duration};
-use super::{Arguments, Report, Trace, headline, local_port, skipped};
+use super::{Arguments, Report, Trace, gate, headline, local_port, skipped};
 use narrows_plan::{Listener, Plan, Subject, TcpListener};
 use narrows_proxy::TcpFacts;
+use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, arguments: &Arguments) -> Report {
@@ -14,6 +15,7 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, argum
         source_port: 0,
         listener: &listener.name,
         local_port: local_port(listener, url),
+        tlvs: Tlvs::default(),
         server_name: &server_name,
         alpn: &arguments.alpn,
         tls: None,
@@ -43,7 +45,7 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, argum
     };
     Report {
         listener: headline(plan, listener),
-        notes: Vec::new(),
+        notes: gate(listener).into_iter().collect(),
         subject: vec![
             ("sni", if server_name.is_empty() { "none".to_owned() } else { server_name.clone() }),
             ("alpn", if arguments.alpn.is_empty() { "none".to_owned() } else { arguments.alpn.join(", ") }),

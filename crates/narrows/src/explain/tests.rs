@@ -62,3 +62,24 @@ fn a_tcp_connection_is_explained_by_its_port() {
     let text = report(&["TCP", "tcp://127.0.0.1:9090"]);
     assert!(text.contains("upstream lines"), "{text}");
 }
+
+#[test]
+fn the_header_in_front_of_a_connection_is_told_on_both_sides() {
+    let yaml = r#"
+listeners:
+  web:
+    bind: ":80"
+    proxy_protocol: { sources: 10.0.0.0/8 }
+    routes: [{ when: 'proxy_protocol.tlv["0xE1"] == "blue"', upstream: app }]
+    upstream: app
+upstreams: { app: { endpoints: ["127.0.0.1:1"], proxy_protocol: v2 } }
+"#;
+    let plan = narrows_config::load_text("test.yaml", yaml, Path::new(".")).plan.unwrap();
+    let Line { arguments } = Line::parse_from(["explain", "test.yaml", "GET", "http://a/"]);
+    let listener = &plan.listeners[0];
+    let Protocol::Http(http) = &listener.protocol else { panic!("a listener for HTTP") };
+    let text = http::explain(&plan, listener, http, &arguments).to_text();
+    assert!(text.contains("a PROXY protocol header is required from 10.0.0.0/8"), "{text}");
+    assert!(text.contains("proxy_protocol.tlv[\"0xE1\"] = \"\""), "{text}");
+    assert!(text.contains("at most 3 attempts, PROXY protocol v2"), "{text}");
+}
