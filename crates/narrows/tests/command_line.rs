@@ -145,7 +145,7 @@ fn an_address_that_is_taken_ends_run_with_1_and_its_place() {
 
 #[test]
 fn a_reader_that_has_gone_is_no_panic() {
-    for words in [&["schema"][..], &["completions", "zsh"], &["check", "full.yaml"]] {
+    for words in [&["schema"][..], &["completions", "zsh"], &["check", "demo.yaml"]] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
             .args(words)
             .current_dir(examples())
