@@ -9,7 +9,8 @@ use anyhow::bail;
 
 use crate::answer::{Answer, Progress};
 use crate::latency::Latency;
-use crate::load::{Order, Outcome};
+use crate::meter::Outcome;
+use crate::order::Order;
 use crate::process;
 use crate::source::Sources;
 use crate::workload::Exchange;
