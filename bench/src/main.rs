@@ -133,8 +133,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Role::Backend) => backend::serve().map(|()| ExitCode::SUCCESS),
         Some(Role::Load { order }) => {
             let order: order::Order = serde_json::from_str(order)?;
-            let outcome = order.carry_out()?;
-            println!("{}", serde_json::to_string(&outcome)?);
+            println!("{}", serde_json::to_string(&order.carry_out())?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -25,14 +25,19 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Makes the load that the workload asks for.
-    pub(crate) fn carry_out(&self) -> anyhow::Result<Outcome> {
-        match self.workload.driver() {
+    /// Makes the load that the workload asks for. A load that breaks off is a wrong answer, with its reason.
+    pub(crate) fn carry_out(&self) -> Outcome {
+        let outcome = match self.workload.driver() {
             Driver::Streams => load::run(self),
-            Driver::Idle => Ok(idle::run(self)),
+            Driver::Idle => idle::run(self),
             Driver::H2load => h2load::run(self),
             Driver::Grpc => grpc::run(self),
             Driver::Datagrams => udp::run(self),
-        }
+        };
+        outcome.unwrap_or_else(|error| Outcome {
+            errors: 1,
+            first_error: Some(format!("{error:#}")),
+            ..Outcome::default()
+        })
     }
 }
