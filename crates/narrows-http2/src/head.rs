@@ -1,6 +1,6 @@
 //! Heads in both forms.
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use narrows_wire::http1::{Field, FieldName, HeadLimits, Progress, RequestHead, ResponseHead};
@@ -188,6 +188,14 @@ pub(crate) fn response_to_http1(
     }
     out.extend_from_slice(b"\r\n");
     (out, chunked)
+}
+
+/// Makes it a message of another type, whose length nobody knows.
+pub(crate) fn set_type(content_type: &str, headers: &mut HeaderMap) {
+    headers.remove(CONTENT_LENGTH);
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        headers.insert(CONTENT_TYPE, value);
+    }
 }
 
 /// The fields of a trailer section; `None` where there is none.

@@ -1,9 +1,9 @@
 //! A body that arrives on an HTTP/2 stream, as HTTP/1.1 frames it.
 
-use crate::grpc_web::GrpcWeb;
 use bytes::{Buf, Bytes};
 use h2::RecvStream;
 use http::HeaderMap;
+use narrows_wire::grpc_web::GrpcWeb;
 use narrows_wire::http1::chunk_header;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -134,7 +134,7 @@ impl Incoming {
             None => data,
             Some(web) => {
                 let _ = self.stream.flow_control().release_capacity(data.len());
-                web.encode(data)
+                web.encode(&data).into()
             }
         }
     }
@@ -173,7 +173,9 @@ impl Incoming {
             return;
         }
         if let Some(web) = &self.translation {
-            let frame = web.trailers(trailers);
+            let fields = trailers.into_iter().flatten();
+            let frame =
+                web.trailer_frame(fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
             let mut header = [0; 18];
             let size = chunk_header(frame.len(), &mut header);
             self.tail.extend_from_slice(&header[..size]);

@@ -10,7 +10,6 @@
 //! Invariant: no other room names the h2 library.
 
 mod client;
-mod grpc_web;
 mod head;
 mod incoming;
 mod outgoing;

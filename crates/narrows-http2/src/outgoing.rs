@@ -1,10 +1,10 @@
 //! A body that leaves on an HTTP/2 stream, taken out of its HTTP/1.1 framing.
 
-use crate::grpc_web::Decoder;
 use crate::head;
 use crate::incoming::broken;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
+use narrows_wire::grpc_web::Decoder;
 use narrows_wire::http1::{BodyFraming, BodyReader};
 use std::io;
 use std::task::{Context, Poll};
@@ -63,7 +63,12 @@ impl Outgoing {
                 let last = count == self.owed && self.reader.is_done();
                 let data = match &mut self.decoder {
                     None => Bytes::copy_from_slice(&bytes[used..used + count]),
-                    Some(decoder) => decoder.decode(&bytes[used..used + count])?,
+                    Some(decoder) => {
+                        let mut decoded = Vec::with_capacity(count / 4 * 3 + 3);
+                        let result = decoder.decode(&bytes[used..used + count], &mut decoded);
+                        result.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+                        decoded.into()
+                    }
                 };
                 self.stream.send_data(data, last).map_err(broken)?;
                 self.ended |= last;

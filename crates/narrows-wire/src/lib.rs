@@ -10,6 +10,7 @@
 //! a fuzz target for each parser).
 
 pub mod client_hello;
+pub mod grpc_web;
 pub mod http1;
 pub mod http2;
 pub mod proxy_protocol;

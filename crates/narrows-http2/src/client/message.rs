@@ -1,7 +1,6 @@
 //! A stream to a server, seen as the server's end of an HTTP/1.1 connection that answers one request.
 
 use super::Shared;
-use crate::grpc_web::GrpcWeb;
 use crate::head::{self, OWN_LIMITS};
 use crate::incoming::{Framing, Incoming, broken};
 use crate::outgoing::Outgoing;
@@ -11,6 +10,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::Response;
 use narrows_runtime::{Layer, Stream};
+use narrows_wire::grpc_web::GrpcWeb;
 use narrows_wire::http1::{BodyFraming, FieldName, Method, Progress, RequestHead, parse_request};
 use sha1::{Digest, Sha1};
 use std::future::Future;
@@ -97,7 +97,7 @@ impl ClientMessage {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         };
         if let Some(web) = &self.grpc_web {
-            web.change_request(request.headers_mut());
+            head::set_type(&web.grpc_type(), request.headers_mut());
         }
         self.method = parsed.method;
         self.is_upgrade = parsed.upgrade;
@@ -154,7 +154,8 @@ impl ClientMessage {
         let is_bodyless = self.method == Method::Head || matches!(parts.status.as_u16(), 204 | 304);
         let is_whole = body.is_end_stream();
         if let Some(web) = &self.grpc_web {
-            web.change_response(&mut parts.headers);
+            // Trailers that came alone stay in the head, where browsers see them.
+            head::set_type(&web.web_type(), &mut parts.headers);
         }
         let (head, chunked) = head::response_to_http1(parts.status, &parts.headers, is_whole, is_bodyless);
         self.head = head;
