@@ -50,7 +50,10 @@ impl TlsFault {
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. } => CertificateFault::Expired,
-                CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
+                // An issuer of a trusted name, but with another key, is unknown too.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                    CertificateFault::UnknownIssuer
+                }
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                     CertificateFault::WrongName
                 }
