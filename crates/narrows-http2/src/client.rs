@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Bytes of one request that wait for the server before no more are taken from the client.
-const REQUEST_BYTES: usize = 128 << 10;
+const REQUEST_BYTES: usize = 64 << 10;
 /// Fields of an answer, counted as HTTP/2 counts them, before the exchange applies its own limits.
 const HEAD_BYTES: u32 = 256 << 10;
 /// Bytes of one answer that are on their way and not taken yet.

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Bytes of one answer that wait for the client before no more are taken from the upstream.
-const ANSWER_BYTES: usize = 128 << 10;
+const ANSWER_BYTES: usize = 64 << 10;
 
 /// What a client may take up.
 #[derive(Debug, Clone, Copy)]

@@ -46,18 +46,19 @@ impl Acceptor {
             true => Some(self_signed::make(plan.origin).map_err(|problem| vec![problem])?),
             false => None,
         };
-        // Keys of tickets are of the process, and change every six hours; the last ones are understood for as long.
-        let tickets = aws_lc_rs::Ticketer::new().map_err(|error| {
-            let message = format!("cannot make keys for session tickets: {error}");
-            vec![Problem::new(plan.origin, material::ProblemKind::Unreadable, message)]
-        })?;
+        let tickets = new_tickets(plan)?;
         let config = configure(plan, made.as_ref(), &tickets, problems)?;
         Ok(Acceptor { plan: plan.clone(), config: ArcSwap::from_pointee(config), made, tickets })
     }
 
     /// Reads the files again. New connections see what they say now; with a problem everything stays as it was.
     pub(crate) fn reload(&self) -> Result<(), Vec<Problem>> {
-        let config = configure(&self.plan, self.made.as_ref(), &self.tickets, &mut Vec::new())?;
+        // A resumed session is not verified again: what was revoked since must not come back with an old ticket.
+        let tickets = match &self.plan.clients {
+            Some(_) => new_tickets(&self.plan)?,
+            None => Arc::clone(&self.tickets),
+        };
+        let config = configure(&self.plan, self.made.as_ref(), &tickets, &mut Vec::new())?;
         self.config.store(Arc::new(config));
         Ok(())
     }
@@ -77,6 +78,14 @@ impl Acceptor {
             Err(error) => Err(Refused { fault: TlsFault::of(&error), stream }),
         }
     }
+}
+
+/// Keys of session tickets. They are of this listener alone, change every six hours, and the last ones are understood for as long.
+fn new_tickets(plan: &ServerTls) -> Result<Arc<dyn ProducesTickets>, Vec<Problem>> {
+    aws_lc_rs::Ticketer::new().map_err(|error| {
+        let message = format!("cannot make keys for session tickets: {error}");
+        vec![Problem::new(plan.origin, material::ProblemKind::Unreadable, message)]
+    })
 }
 
 fn configure(
