@@ -31,8 +31,8 @@ const HTTP_SERVERS: [(u16, &str); 6] = [
 ];
 /// The server that sends lines back.
 const LINE_SERVER: u16 = 9107;
-/// Where the proxy listens at layer 7 and at layer 4.
-const PROXY: (u16, u16) = (8080, 9090);
+/// Where the proxy listens: at layer 7, at layer 4, and over TLS.
+const PROXY: [u16; 3] = [8080, 9090, 8443];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -52,7 +52,7 @@ pub(crate) fn demo(arguments: &Arguments) -> ExitCode {
     }
     match start(&configuration, offset) {
         Ok(serving) => {
-            crate::print(&guide::text(PROXY.0 + offset, PROXY.1 + offset, offset));
+            crate::print(&guide::text(PROXY.map(|port| port + offset), offset));
             serving.until_stopped()
         }
         Err(message) => {
