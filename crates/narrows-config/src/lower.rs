@@ -9,6 +9,7 @@ mod patterns;
 mod route;
 mod tcp;
 mod texts;
+mod udp;
 mod upstream;
 
 use crate::code::Code;
@@ -62,6 +63,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         }
         lowering.report_unused(&plan);
     }
+    lowering.refuse_unix_endpoints(&plan);
     plan.files = lowering.reporter.sources.names();
     Some(plan)
 }

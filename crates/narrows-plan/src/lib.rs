@@ -18,6 +18,7 @@ mod route;
 mod route_table;
 mod settings;
 mod template;
+mod udp;
 mod upstream;
 
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
@@ -33,6 +34,7 @@ pub use route::{Action, FixedResponse, HeaderEdit, PathRewrite, Redirect, Route,
 pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
 pub use settings::{AccessLog, LogFormat, Settings};
 pub use template::{Part, Template};
+pub use udp::{SessionLimits, UdpListener, UdpTimeouts};
 pub use upstream::{Address, Balance, Endpoint, PoolLimits, Upstream, UpstreamId};
 
 /// One whole configuration, ready to run.

@@ -1,6 +1,6 @@
 //! What is listened on, and under which limits.
 
-use crate::{Network, Origin, Route, RouteTable, Template, UpstreamId, defaults};
+use crate::{Network, Origin, Route, RouteTable, Template, UdpListener, UpstreamId, defaults};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub enum Protocol {
     Http(Box<HttpListener>),
     /// Layer 4.
     Tcp(Box<TcpListener>),
+    /// Datagrams.
+    Udp(Box<UdpListener>),
 }
 
 impl Protocol {
@@ -35,6 +37,8 @@ impl Protocol {
         match self {
             Protocol::Http(_) => "http",
             Protocol::Tcp(_) => "tcp",
+            Protocol::Udp(listener) if listener.quic => "quic",
+            Protocol::Udp(_) => "udp",
         }
     }
 }
@@ -273,7 +277,7 @@ pub struct TcpListener {
     pub timeouts: TcpTimeouts,
 }
 
-/// One route of a TCP listener.
+/// One route of a TCP or UDP listener.
 #[derive(Debug, Clone)]
 pub struct TcpRoute {
     /// Stable name.

@@ -51,6 +51,7 @@ pub(crate) fn add(
         route: outcome.route,
         upstream: outcome.upstream,
         endpoint: outcome.endpoint,
+        datagrams: None,
         attempts: outcome.attempts,
         fault: outcome.fault.map_or("", |fault| fault.meaning().code),
     });

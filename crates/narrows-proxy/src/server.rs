@@ -3,8 +3,10 @@
 use crate::run;
 use crate::worker::Place;
 use narrows_observe::LogSink;
-use narrows_plan::{AccessLog, Address, Bind, Plan};
-use narrows_runtime::{BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, phases, spawn_worker};
+use narrows_plan::{AccessLog, Address, Bind, Plan, Protocol};
+use narrows_runtime::{
+    BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, bind_datagrams, phases, spawn_worker,
+};
 use socket2::Socket;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -27,7 +29,7 @@ pub struct Server {
 pub struct Bound {
     /// Name of the listener.
     pub listener: String,
-    /// `http` or `tcp`.
+    /// `http`, `tcp`, `udp` or `quic`.
     pub protocol: &'static str,
     /// The address, with the real port where 0 was asked for.
     pub address: String,
@@ -96,7 +98,11 @@ impl Server {
         let plan = Arc::clone(&server.plan);
         for (index, listener) in plan.listeners.iter().enumerate() {
             for (address, origin) in &listener.binds {
-                let socket = bind(address, count).map_err(|source| StartError::Bind {
+                let bound = match &listener.protocol {
+                    Protocol::Http(_) | Protocol::Tcp(_) => bind(address, count),
+                    Protocol::Udp(udp) => bind_datagrams(address, if udp.quic { 1 } else { count }),
+                };
+                let socket = bound.map_err(|source| StartError::Bind {
                     place: plan.locate(*origin),
                     listener: listener.name.to_string(),
                     source,
@@ -120,7 +126,9 @@ impl Server {
             protocol: self.plan.listeners[listener].protocol.name(),
             address: socket.bind.to_string(),
         });
-        for (worker, socket) in self.workers.iter_mut().zip(socket.sockets) {
+        // A socket that only one worker has goes to another one for each listener.
+        let first = if socket.sockets.len() == 1 { listener % self.workers.len() } else { 0 };
+        for (worker, socket) in self.workers.iter_mut().skip(first).zip(socket.sockets) {
             worker.push((Place { listener, local_port }, socket));
         }
     }
@@ -142,10 +150,13 @@ impl Server {
             sink: None,
             unix_paths: std::mem::take(&mut self.unix_paths),
         };
+        let workers = self.workers.len();
         for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             let log = self.sink.as_ref().map(LogSink::worker_log);
             let (plan, phase) = (Arc::clone(&self.plan), phase.clone());
-            running.threads.push(spawn_worker(number, move || run::life(number, plan, sockets, log, phase))?);
+            running
+                .threads
+                .push(spawn_worker(number, move || run::life(number, workers, plan, sockets, log, phase))?);
         }
         running.sink = self.sink.take();
         Ok(running)

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-/// Answers expressions about a TCP connection.
+/// Answers expressions about a flow of layer 4: a TCP connection or a UDP session.
 #[derive(Debug)]
 pub struct TcpFacts<'a> {
     /// Address of the client.
@@ -94,7 +94,7 @@ async fn carry<'a>(
     let cluster = worker.cluster(upstream);
     outcome.upstream = &cluster.name;
     outcome.server_name = std::mem::take(&mut hello.server_name);
-    let (mut connection, running) = connect(cluster, listener, watch, outcome).await?;
+    let (mut connection, running) = connect(cluster, listener, peer, watch, outcome).await?;
 
     let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
     let ends = Ends { client: stream, server: &mut connection.stream };
@@ -166,13 +166,14 @@ fn route<'a>(
 async fn connect<'a>(
     cluster: &'a Cluster,
     listener: &TcpListener,
+    peer: Peer,
     watch: &Watch,
     outcome: &mut Outcome<'a>,
 ) -> Result<(Connection, Running), Fault> {
     let mut tried = Tried::default();
     let mut failure = ConnectFailure::Unreachable;
     for _ in 0..=cluster.retries {
-        let Some(index) = cluster.pick(&tried) else { break };
+        let Some(index) = cluster.pick(&tried, peer.address()) else { break };
         let endpoint = cluster.endpoint(index);
         outcome.endpoint = &endpoint.label;
         outcome.attempts += 1;
@@ -205,6 +206,7 @@ fn record(worker: &Worker, place: Place, peer: Peer, started: Instant, outcome: 
         route: outcome.route,
         upstream: outcome.upstream,
         endpoint: outcome.endpoint,
+        datagrams: None,
         attempts: outcome.attempts,
         fault: outcome.moved.fault.map_or("", |fault| fault.meaning().code),
     });

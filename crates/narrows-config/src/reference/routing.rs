@@ -58,8 +58,8 @@ fn meaning(fact: Fact) -> &'static str {
         Fact::SourcePort => "the port of the peer",
         Fact::Listener => "the name of the listener",
         Fact::LocalPort => "the port that the connection came to",
-        Fact::ServerName => "tcp: the server name of the TLS client hello, or an empty text",
-        Fact::Alpn => "tcp: the application protocols of the TLS client hello",
+        Fact::ServerName => "tcp and quic: the server name of the TLS client hello, or an empty text",
+        Fact::Alpn => "tcp and quic: the application protocols of the TLS client hello",
         Fact::Hour => "0 to 23, UTC",
         Fact::Minute => "0 to 59",
         Fact::DayOfWeek => "0 (Sunday) to 6",
@@ -124,7 +124,8 @@ const MAPS: &str = "
 | `captures[1]`, `captures[\"name\"]` | a group of the route's path, where that is one `regex`; not in `when` |
 
 An entry that is absent reads as an empty text; `\"name\" in request.headers` and `has(request.headers.name)` ask whether it is
-there. Keys are written out, not computed. Tcp listeners know `connection.*` and `time.*` only.
+there. Keys are written out, not computed. Tcp and udp listeners know `connection.*` and
+`time.*` only.
 
 ";
 
