@@ -1,13 +1,15 @@
 //! Real servers and clients that the proxy is put between.
 
 pub mod certificates;
+pub mod knot;
 pub mod mariadb;
 pub mod nginx;
 pub mod openssl;
 pub mod postgres;
+pub mod quic;
 pub mod websocket;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
@@ -48,7 +50,7 @@ pub fn free_port() -> u16 {
     for _ in 0..FIXED_PORTS.len() {
         let step = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
         let port = FIXED_PORTS.start + step % (FIXED_PORTS.end - FIXED_PORTS.start);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
