@@ -1,4 +1,5 @@
-//! The servers behind the proxy: one thread, one epoll, answers made in advance.
+//! The servers behind the proxy: HTTP/1.1 and TCP on one thread with one epoll, answers made in advance. HTTP/2 and UDP
+//! have threads of their own, which sleep while they are not asked.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,34 +7,53 @@ use std::os::fd::AsFd;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use crate::service::{BULK_REQUEST, LARGE, LARGE_MARK, SMALL, Service};
+use crate::service::{BULK_REQUEST, LARGE, LARGE_MARK, SECURE_MARK, SMALL, Service};
 
-/// Endpoints of each service.
-pub(crate) const ENDPOINTS: usize = 2;
+mod http2;
+mod udp;
+
+/// The endpoints of each service.
+const ENDPOINTS: [&str; 2] = ["A", "B"];
 const SCRATCH: usize = 64 * 1024;
 const MAX_UNREAD: usize = 64 * 1024;
 
-/// Serves all services until the process is ended; prints the ports as JSON on stdout first:
-/// a list of [`ENDPOINTS`] ports for each of [`Service::ALL`].
+/// A placeholder of the configurations (`API_V1_A`) and the port that stands for it.
+pub(crate) type Port = (String, u16);
+
+/// Serves all services until the process is ended; prints the list of [`Port`]s as JSON on stdout first.
 pub(crate) fn serve() -> anyhow::Result<()> {
-    let mut listeners = Vec::new();
     let mut ports = Vec::new();
-    for service in Service::ALL {
-        let mut own = Vec::new();
-        for _ in 0..ENDPOINTS {
-            let listener = TcpListener::bind("127.0.0.1:0")?;
-            listener.set_nonblocking(true)?;
-            own.push(listener.local_addr()?.port());
-            listeners.push((listener, service));
-        }
-        ports.push(own);
+    let listeners = listen(&Service::TCP, "", &mut ports)?;
+    let http2 = listen(&Service::HTTP2, "H2_", &mut ports)?;
+    for endpoint in ENDPOINTS {
+        ports.push((format!("{}_{endpoint}", Service::Udp.placeholder()), udp::start()?));
     }
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (index, (listener, _)) in listeners.iter().enumerate() {
+        listener.set_nonblocking(true)?;
         epoll.add(listener.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
     }
+    http2::start(http2)?;
     println!("{}", serde_json::to_string(&ports)?);
     Backend { epoll, listeners, peers: Vec::new(), free: Vec::new(), answers: Answers::new() }.run()
+}
+
+/// A listener for each endpoint of `services`.
+fn listen(
+    services: &[Service],
+    prefix: &str,
+    ports: &mut Vec<Port>,
+) -> anyhow::Result<Vec<(TcpListener, Service)>> {
+    let mut listeners = Vec::new();
+    for service in services {
+        for endpoint in ENDPOINTS {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let placeholder = format!("{prefix}{}_{endpoint}", service.placeholder());
+            ports.push((placeholder, listener.local_addr()?.port()));
+            listeners.push((listener, *service));
+        }
+    }
+    Ok(listeners)
 }
 
 struct Backend {
@@ -269,7 +289,11 @@ fn missing_from(request: &[u8], service: Service) -> Option<&'static str> {
     if has("connection: close") {
         return Some("the proxy does not keep upstream connections alive");
     }
-    ["x-forwarded-for: 127.", "x-forwarded-proto: http\r\n", "x-forwarded-host: "]
+    let line = text.lines().next().unwrap_or_default();
+    let secure = memchr::memmem::find(line.as_bytes(), SECURE_MARK).is_some();
+    let scheme = if secure { "x-forwarded-proto: https\r\n" } else { "x-forwarded-proto: http\r\n" };
+    // Envoy tells the machine's own address instead of 127.0.0.1.
+    ["x-forwarded-for: ", scheme, "x-forwarded-host: "]
         .iter()
         .any(|field| !has(field))
         .then_some("the proxy does not send X-Forwarded-For, -Proto and -Host")

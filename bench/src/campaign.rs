@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::load::{Order, Outcome};
+use crate::certificate::Certificates;
+use crate::meter::Outcome;
+use crate::order::Order;
 use crate::running::{Backends, Proxy, load};
 use crate::subject::{Kind, Subject};
 use crate::workload::Workload;
@@ -47,13 +49,17 @@ impl Campaign {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
         }
         let folder = Folder::create(self.keep)?;
-        let surroundings = Surroundings { backends: Backends::start()?, interrupted };
+        let certificates = Certificates::make(&folder.path)?;
+        let surroundings = Surroundings { backends: Backends::start()?, certificates, interrupted };
         let mut runs = Vec::new();
         for round in 1..=self.rounds {
             for (workload, log) in self.cells() {
                 // Each round begins with another subject, so that none always follows the same one.
                 for turn in 0..self.subjects.len() {
                     let subject = &self.subjects[(turn + round as usize - 1) % self.subjects.len()];
+                    if workload.impossible_for(subject.kind).is_some() {
+                        continue;
+                    }
                     let name = format!("{round}-{}-{log}-{}", workload.name(), subject.kind.name());
                     let directory = folder.path.join(name);
                     let outcome = self.run_one(subject, workload, log, &surroundings, &directory);
@@ -72,12 +78,13 @@ impl Campaign {
         Ok(runs)
     }
 
-    /// Pairs of workload and log. Where exchanges write no lines, a log that is on changes nothing: one run is enough.
+    /// Pairs of workload and log. Where exchanges write no lines, a log that is on changes nothing: one run is enough. Of
+    /// those that do, one of a kind is enough.
     pub(crate) fn cells(&self) -> Vec<(Workload, bool)> {
         let mut cells = Vec::new();
         for workload in &self.workloads {
             for log in &self.logs {
-                if !log || workload.logs_each_exchange() || self.logs == [true] {
+                if !log || workload.repeats_with_log() || self.logs == [true] {
                     cells.push((*workload, *log));
                 }
             }
@@ -93,13 +100,17 @@ impl Campaign {
         surroundings: &Surroundings,
         directory: &Path,
     ) -> anyhow::Result<Outcome> {
-        let proxy = Proxy::start(subject, log, &surroundings.backends, directory)?;
+        let certificate = surroundings.certificates.of(workload.key());
+        let backends = &surroundings.backends;
+        let proxy = Proxy::start(subject, workload.setting(), log, backends, certificate, directory)?;
         let order = Order {
             workload,
-            port: proxy.port(workload.door()),
+            port: proxy.port(workload.door())?,
             warm_up: self.warm_up,
             measure: self.measure,
             proxy: proxy.pid(),
+            certificate: certificate.der.clone(),
+            directory: directory.to_owned(),
         };
         let outcome = load(&order, &surroundings.interrupted)?;
         let lines = proxy.stop()?;
@@ -116,6 +127,7 @@ impl Campaign {
 /// What all runs share.
 struct Surroundings {
     backends: Backends,
+    certificates: Certificates,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -136,7 +148,7 @@ fn judge(subject: Kind, workload: Workload, log: bool, round: u32, outcome: anyh
 fn describe(run: &Run, rounds: u32) -> String {
     let log = if run.log { "log on" } else { "log off" };
     let what =
-        format!("round {}/{rounds}  {:<12}{log:<8}{:<8}", run.round, run.workload.name(), run.subject.name());
+        format!("round {}/{rounds}  {:<16}{log:<8}{:<8}", run.round, run.workload.name(), run.subject.name());
     let outcome = &run.outcome;
     match (&run.failure, outcome.bytes_per_idle_connection) {
         (Some(failure), _) => format!("{what} FAILED: {failure}"),

@@ -9,7 +9,8 @@ use anyhow::bail;
 
 use crate::answer::{Answer, Progress};
 use crate::latency::Latency;
-use crate::load::{Order, Outcome};
+use crate::meter::Outcome;
+use crate::order::Order;
 use crate::process;
 use crate::source::Sources;
 use crate::workload::Exchange;
@@ -21,15 +22,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens all connections, one request on each, and compares the proxy's resident memory before and after.
-pub(crate) fn run(order: &Order) -> Outcome {
-    measure(order).unwrap_or_else(|error| Outcome {
-        errors: 1,
-        first_error: Some(format!("{error:#}")),
-        ..Outcome::default()
-    })
-}
-
-fn measure(order: &Order) -> anyhow::Result<Outcome> {
+pub(crate) fn run(order: &Order) -> anyhow::Result<Outcome> {
     let exchanges = order.workload.exchanges();
     let mut sources = Sources::default();
     let mut first = open(&mut sources, order.port)?;

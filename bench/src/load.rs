@@ -1,88 +1,33 @@
 //! The load: a closed loop on a fixed number of connections, one thread, one epoll, every answer checked.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use serde::{Deserialize, Serialize};
+use rustls::client::{ClientConfig, ClientConnection};
 
 use crate::answer::{Answer, Progress};
-use crate::latency::Latency;
-use crate::pinned::PROXY_CORE;
-use crate::process;
+use crate::meter::{Meter, Outcome, Tally};
+use crate::order::Order;
+use crate::setting::Setting;
 use crate::source::Sources;
+use crate::stream::Stream;
+use crate::tls::{self, Handshake};
 use crate::workload::{Exchange, Workload};
 
-/// After so many wrong answers a run has said enough.
-const MAX_ERRORS: u64 = 100;
 const SCRATCH: usize = 256 * 1024;
-
-/// What the load is to do.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
-    pub(crate) workload: Workload,
-    pub(crate) port: u16,
-    pub(crate) warm_up: Duration,
-    pub(crate) measure: Duration,
-    /// The proxy: the root of the process tree whose CPU time is read when measuring begins and ends.
-    pub(crate) proxy: i32,
-}
-
-/// What one run measured.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    /// Right answers while measuring.
-    pub(crate) answers: u64,
-    /// Wrong answers and broken connections, the warm-up included.
-    pub(crate) errors: u64,
-    pub(crate) first_error: Option<String>,
-    /// Connections opened while measuring.
-    pub(crate) connects: u64,
-    pub(crate) seconds: f64,
-    pub(crate) cpu_us_per_answer: f64,
-    /// The share of its core that the proxy used.
-    pub(crate) cpu_share: f64,
-    /// The share of the proxy's core that others took: other programs, or other guests of the same host.
-    pub(crate) others_share: f64,
-    pub(crate) answers_per_second: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) resident_kib: u64,
-    /// Workload w5 only.
-    pub(crate) bytes_per_idle_connection: Option<f64>,
-}
+const ALPN: &[u8] = b"http/1.1";
 
 /// Warms up, measures, stops.
 pub(crate) fn run(order: &Order) -> anyhow::Result<Outcome> {
     let exchanges = order.workload.exchanges();
     let mut load = Load::open(order, &exchanges)?;
     load.drive(Instant::now() + order.warm_up)?;
-    load.forget();
-    let before = process::usage(order.proxy)?;
-    let busy_before = process::busy(PROXY_CORE)?;
-    let start = Instant::now();
-    load.drive(start + order.measure)?;
-    let elapsed = start.elapsed();
-    let after = process::usage(order.proxy)?;
-    let busy = process::busy(PROXY_CORE)?.saturating_sub(busy_before);
-    let cpu = after.cpu.saturating_sub(before.cpu);
-    Ok(Outcome {
-        answers: load.answers,
-        errors: load.errors,
-        first_error: load.first_error,
-        connects: load.connects,
-        seconds: elapsed.as_secs_f64(),
-        cpu_us_per_answer: cpu.as_secs_f64() * 1e6 / load.answers.max(1) as f64,
-        cpu_share: cpu.as_secs_f64() / elapsed.as_secs_f64(),
-        others_share: busy.saturating_sub(cpu).as_secs_f64() / elapsed.as_secs_f64(),
-        answers_per_second: load.answers as f64 / elapsed.as_secs_f64(),
-        p50_us: load.latency.quantile_us(0.5),
-        p99_us: load.latency.quantile_us(0.99),
-        resident_kib: after.resident_kib,
-        bytes_per_idle_connection: None,
-    })
+    let meter = Meter::start(order.proxy, &mut load.tally)?;
+    load.drive(meter.started_at() + order.measure)?;
+    Ok(meter.stop()?.outcome(&load.tally))
 }
 
 struct Load<'order> {
@@ -93,16 +38,15 @@ struct Load<'order> {
     clients: Vec<Client>,
     sources: Sources,
     scratch: Vec<u8>,
-    latency: Latency,
-    answers: u64,
-    connects: u64,
-    errors: u64,
-    first_error: Option<String>,
+    tally: Tally,
+    /// What each client offers; none without TLS.
+    offers: Vec<Arc<ClientConfig>>,
+    resumes: bool,
 }
 
 /// One connection of the load.
 struct Client {
-    socket: TcpStream,
+    stream: Stream,
     exchange: usize,
     /// How much of the request is sent.
     sent: usize,
@@ -111,6 +55,8 @@ struct Client {
     answer: Answer,
     /// The answer is complete and was the last on this connection: its end is awaited.
     closing: bool,
+    /// What the handshake has to be; nothing once it was checked, and without TLS.
+    handshake: Option<Handshake>,
 }
 
 impl<'order> Load<'order> {
@@ -123,19 +69,18 @@ impl<'order> Load<'order> {
             clients: Vec::new(),
             sources: Sources::default(),
             scratch: vec![0; SCRATCH],
-            latency: Latency::new(),
-            answers: 0,
-            connects: 0,
-            errors: 0,
-            first_error: None,
+            tally: Tally::new(),
+            offers: offers(order)?,
+            resumes: order.workload == Workload::TlsResumed,
         };
         for index in 0..order.workload.connections() {
             let begun = Instant::now();
-            let socket = load.connect(index)?;
             let exchange = index % exchanges.len();
-            let client =
-                Client { socket, exchange, sent: 0, begun, answer: Answer::default(), closing: false };
-            load.clients.push(client);
+            let stream = load.connect(index, exchange)?;
+            // The first connection of a client has no ticket yet.
+            let handshake = stream.connection().map(|_| Handshake::Full);
+            let answer = Answer::default();
+            load.clients.push(Client { stream, exchange, sent: 0, begun, answer, closing: false, handshake });
         }
         Ok(load)
     }
@@ -144,7 +89,7 @@ impl<'order> Load<'order> {
     fn drive(&mut self, end: Instant) -> anyhow::Result<()> {
         let mut events = [EpollEvent::empty(); 256];
         let mut now = Instant::now();
-        while now < end && self.errors < MAX_ERRORS {
+        while now < end && !self.tally.is_hopeless() {
             let wait = EpollTimeout::try_from(end - now + Duration::from_millis(1))?;
             let count = match self.epoll.wait(&mut events, wait) {
                 Err(nix::Error::EINTR) => 0,
@@ -153,20 +98,13 @@ impl<'order> Load<'order> {
             for event in &events[..count] {
                 let index = event.data() as usize;
                 if let Err(error) = self.advance(index, event.events()) {
-                    self.errors += 1;
-                    self.first_error.get_or_insert(error);
+                    self.tally.wrong(error);
                     self.reopen(index)?;
                 }
             }
             now = Instant::now();
         }
         Ok(())
-    }
-
-    fn forget(&mut self) {
-        self.latency.clear();
-        self.answers = 0;
-        self.connects = 0;
     }
 
     fn advance(&mut self, index: usize, flags: EpollFlags) -> Result<(), String> {
@@ -180,7 +118,7 @@ impl<'order> Load<'order> {
     fn receive(&mut self, index: usize, ended: bool) -> Result<(), String> {
         loop {
             let client = &mut self.clients[index];
-            match client.socket.read(&mut self.scratch) {
+            match client.stream.read(&mut self.scratch) {
                 Ok(0) if client.closing => {
                     return self.reopen(index).map_err(|error| error.to_string());
                 }
@@ -193,10 +131,13 @@ impl<'order> Load<'order> {
                         client.answer.take(bytes, &self.exchanges[client.exchange])?
                     {
                         let now = Instant::now();
-                        self.latency.record(now - client.begun);
-                        self.answers += 1;
+                        client.check_handshake()?;
+                        self.tally.right(now - client.begun);
                         client.answer.reset();
-                        client.exchange = (client.exchange + 1) % self.exchanges.len();
+                        // A browser asks one host on a TLS connection, whose name it has told.
+                        if self.offers.is_empty() {
+                            client.exchange = (client.exchange + 1) % self.exchanges.len();
+                        }
                         client.closing = closes || self.closes;
                         if !client.closing {
                             client.begun = now;
@@ -205,7 +146,8 @@ impl<'order> Load<'order> {
                         }
                     }
                     // A short read has emptied the socket; only its end may have come with the bytes.
-                    if count < self.scratch.len() && !ended && !client.closing {
+                    let emptied = client.stream.is_emptied_by_a_short_read() && count < self.scratch.len();
+                    if emptied && !ended && !client.closing {
                         return Ok(());
                     }
                 }
@@ -216,19 +158,23 @@ impl<'order> Load<'order> {
         }
     }
 
-    fn connect(&mut self, index: usize) -> anyhow::Result<TcpStream> {
+    fn connect(&mut self, index: usize, exchange: usize) -> anyhow::Result<Stream> {
         let socket = self.sources.connect(self.port, false)?;
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         self.epoll.add(socket.as_fd(), EpollEvent::new(flags, index as u64))?;
-        self.connects += 1;
-        Ok(socket)
+        self.tally.connects += 1;
+        let Some(offer) = self.offers.get(index) else { return Ok(Stream::Plain(socket)) };
+        let host = self.exchanges[exchange].host.try_into()?;
+        Ok(Stream::tls(socket, ClientConnection::new(Arc::clone(offer), host)?))
     }
 
     fn reopen(&mut self, index: usize) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let socket = self.connect(index)?;
+        let stream = self.connect(index, self.clients[index].exchange)?;
+        let handshake = if self.resumes { Handshake::Resumed } else { Handshake::Full };
         let client = &mut self.clients[index];
-        client.socket = socket;
+        client.handshake = stream.connection().map(|_| handshake);
+        client.stream = stream;
         client.begun = begun;
         client.sent = 0;
         client.answer.reset();
@@ -242,13 +188,32 @@ impl Client {
     fn send(&mut self, exchanges: &[Exchange]) -> Result<(), String> {
         let request = &exchanges[self.exchange].request;
         while self.sent < request.len() {
-            match self.socket.write(&request[self.sent..]) {
+            match self.stream.write(&request[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(format!("sending: {error}")),
             }
         }
-        Ok(())
+        self.stream.flush().map_err(|error| format!("sending: {error}"))
     }
+
+    fn check_handshake(&mut self) -> Result<(), String> {
+        match (self.handshake.take(), self.stream.connection()) {
+            (Some(expected), Some(connection)) => tls::check(connection, ALPN, expected),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An offer for each client. Those that resume keep tickets of their own; the others share one offer.
+fn offers(order: &Order) -> anyhow::Result<Vec<Arc<ClientConfig>>> {
+    let workload = order.workload;
+    if workload.setting() == Setting::Plain {
+        return Ok(Vec::new());
+    }
+    if workload == Workload::TlsResumed {
+        return (0..workload.connections()).map(|_| tls::offer(&order.certificate, ALPN, true)).collect();
+    }
+    Ok(vec![tls::offer(&order.certificate, ALPN, false)?; workload.connections()])
 }

@@ -5,17 +5,28 @@
 mod answer;
 mod backend;
 mod campaign;
+mod certificate;
+mod grpc;
+mod h2load;
+mod http2;
 mod idle;
 mod latency;
 mod load;
+mod meter;
+mod order;
 mod pinned;
+mod ports;
 mod process;
 mod report;
 mod running;
 mod service;
+mod setting;
 mod source;
+mod stream;
 mod subject;
 mod template;
+mod tls;
+mod udp;
 mod workload;
 
 use std::ffi::OsString;
@@ -28,7 +39,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use campaign::Campaign;
 use subject::{Kind, Places, Subject};
-use workload::Workload;
+use workload::{Driver, Workload};
 
 /// The benchmark of Narrows against nginx, HAProxy and Envoy.
 #[derive(Parser)]
@@ -39,7 +50,7 @@ struct Arguments {
     /// Two rounds of two seconds.
     #[arg(long)]
     quick: bool,
-    /// Workloads (w1-64, w1-8, w2, w3, w4-pingpong, w4-bulk, w5) or groups of them (w1, w4).
+    /// Workloads (README.md lists them) or groups of them (w1, w6, w7-h2) [default: all].
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Subjects; without this, every one that is found: narrows, nginx, haproxy, envoy.
@@ -121,10 +132,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Some(Role::Backend) => backend::serve().map(|()| ExitCode::SUCCESS),
         Some(Role::Load { order }) => {
-            let order: load::Order = serde_json::from_str(order)?;
-            let outcome =
-                if order.workload == Workload::Idle { idle::run(&order) } else { load::run(&order)? };
-            println!("{}", serde_json::to_string(&outcome)?);
+            let order: order::Order = serde_json::from_str(order)?;
+            println!("{}", serde_json::to_string(&order.carry_out())?);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -154,6 +163,10 @@ fn plan(arguments: Arguments) -> anyhow::Result<Campaign> {
     }
     if workloads.is_empty() {
         workloads.extend(Workload::ALL);
+        if subject::on_the_path(h2load::PROGRAM).is_none() {
+            eprintln!("left out: w7-h2, because h2load is not installed (Debian's nghttp2-client)");
+            workloads.retain(|workload| workload.driver() != Driver::H2load);
+        }
     }
     Ok(Campaign {
         workloads,

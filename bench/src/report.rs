@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::campaign::{Campaign, Run};
-use crate::load::Outcome;
+use crate::meter::Outcome;
 use crate::subject::Kind;
 use crate::workload::Workload;
 
@@ -57,6 +57,11 @@ pub(crate) fn markdown(campaign: &Campaign, runs: &[Run]) -> String {
             runs.len(),
             QUIET * 100.0
         );
+    }
+    for workload in &campaign.workloads {
+        for reason in kinds.iter().filter_map(|kind| workload.impossible_for(*kind)) {
+            let _ = write!(text, "\nCANNOT: {}: {reason}", workload.name());
+        }
     }
     for run in runs {
         if let Some(failure) = &run.failure {
@@ -122,12 +127,14 @@ fn comparison(
     runs: &[Run],
 ) -> Vec<String> {
     let of = |kind| median_of((workload, log), kind, runs, |outcome| figure(workload, outcome));
+    let text = |kind: &Kind| match of(*kind) {
+        Some(figure) => format!("{figure:.2}"),
+        None => without(workload, *kind),
+    };
     let unit = if workload == Workload::Idle { "KiB each" } else { "us CPU" };
     let name = format!("{}: {}", workload.name(), workload.describe());
     let mut row = vec![name, on_or_off(log), unit.to_owned()];
-    row.extend(
-        kinds.iter().map(|kind| of(*kind).map_or("failed".to_owned(), |figure| format!("{figure:.2}"))),
-    );
+    row.extend(kinds.iter().map(text));
     let own = of(Kind::Narrows);
     row.extend(rivals.iter().map(|rival| match (own, of(*rival)) {
         (Some(own), Some(rival)) if rival > 0.0 => format!("{:.2}", own / rival),
@@ -139,7 +146,7 @@ fn comparison(
 fn detail(cell: (Workload, bool), kind: Kind, runs: &[Run]) -> Vec<String> {
     let median = |read: fn(&Outcome) -> f64, decimals: usize, unit: &str| {
         median_of(cell, kind, runs, read)
-            .map_or("failed".to_owned(), |figure| format!("{figure:.decimals$}{unit}"))
+            .map_or_else(|| without(cell.0, kind), |figure| format!("{figure:.decimals$}{unit}"))
     };
     let all: Vec<f64> = good(cell, kind, runs).map(|outcome| outcome.cpu_us_per_answer).collect();
     let lowest = all.iter().copied().fold(f64::INFINITY, f64::min);
@@ -157,6 +164,11 @@ fn detail(cell: (Workload, bool), kind: Kind, runs: &[Run]) -> Vec<String> {
         median(|outcome| outcome.others_share * 100.0, 0, " %"),
         median(|outcome| outcome.resident_kib as f64 / 1024.0, 1, ""),
     ]
+}
+
+/// What stands in the place of a number.
+fn without(workload: Workload, kind: Kind) -> String {
+    (if workload.impossible_for(kind).is_some() { "cannot" } else { "failed" }).to_owned()
 }
 
 fn on_or_off(log: bool) -> String {

@@ -1,9 +1,7 @@
 //! A proxy and the backends, started for a run and ended after it.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::load::{Order, Outcome};
+use crate::backend::Port;
+use crate::certificate::Files;
+use crate::meter::Outcome;
+use crate::order::Order;
 use crate::pinned::{self, Guard, LOAD_CORE, PROXY_CORE};
+use crate::ports::{free_ports, listens};
 use crate::process;
-use crate::service::Service;
+use crate::setting::{Door, Setting};
 use crate::subject::Subject;
 use crate::template;
-use crate::workload::Door;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -38,13 +39,8 @@ impl Backends {
         let mut line = String::new();
         let output = guard.child().stdout.take().context("the backends have an output")?;
         BufReader::new(output).read_line(&mut line)?;
-        let ports: Vec<Vec<u16>> = serde_json::from_str(&line).context("the backends did not start")?;
-        let mut names = Vec::new();
-        for (service, ports) in Service::ALL.into_iter().zip(ports) {
-            for (letter, port) in ["A", "B"].into_iter().zip(ports) {
-                names.push((format!("{}_{letter}", service.placeholder()), port.to_string()));
-            }
-        }
+        let ports: Vec<Port> = serde_json::from_str(&line).context("the backends did not start")?;
+        let names = ports.into_iter().map(|(name, port)| (name, port.to_string())).collect();
         Ok(Self { _guard: guard, names })
     }
 }
@@ -52,7 +48,7 @@ impl Backends {
 /// A proxy that listens; it ends when this is dropped.
 pub(crate) struct Proxy {
     guard: Guard,
-    ports: [u16; 3],
+    ports: Vec<(Door, u16)>,
     access_log: PathBuf,
 }
 
@@ -60,17 +56,20 @@ impl Proxy {
     /// Starts `subject` in the empty folder `directory` and waits until all its ports listen.
     pub(crate) fn start(
         subject: &Subject,
+        setting: Setting,
         log: bool,
         backends: &Backends,
+        certificate: &Files,
         directory: &Path,
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(directory)?;
-        let ports = free_ports()?;
+        let ports = free_ports(setting.doors())?;
         let access_log = directory.join("access.log");
-        let (file, template) = subject.kind.template();
+        let (file, template) = setting.template(subject.kind).context("no configuration")?;
         let mut names = backends.names.clone();
-        for (name, port) in ["HTTP", "TCP_ECHO", "TCP_BULK"].into_iter().zip(ports) {
-            names.push((name.to_owned(), port.to_string()));
+        names.extend(certificate.names());
+        for (door, port) in &ports {
+            names.push((door.placeholder().to_owned(), port.to_string()));
         }
         names.push(("DIRECTORY".to_owned(), directory.display().to_string()));
         names.push(("ACCESS_LOG".to_owned(), access_log.display().to_string()));
@@ -96,12 +95,9 @@ impl Proxy {
         self.guard.pid()
     }
 
-    pub(crate) fn port(&self, door: Door) -> u16 {
-        match door {
-            Door::Http => self.ports[0],
-            Door::TcpEcho => self.ports[1],
-            Door::TcpBulk => self.ports[2],
-        }
+    pub(crate) fn port(&self, door: Door) -> anyhow::Result<u16> {
+        let found = self.ports.iter().find(|(other, _)| *other == door);
+        found.map(|(_, port)| *port).context("the configuration does not have the listener")
     }
 
     /// Ends the proxy and counts the lines of its access log.
@@ -123,9 +119,8 @@ impl Proxy {
 
     fn wait_until_listening(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        for port in self.ports {
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            while TcpStream::connect(address).is_err() {
+        for (door, port) in self.ports.clone() {
+            while !listens(door, port)? {
                 if let Some(status) = self.guard.child().try_wait()? {
                     bail!("it ended: {status}");
                 }
@@ -162,35 +157,4 @@ pub(crate) fn load(order: &Order, interrupted: &AtomicBool) -> anyhow::Result<Ou
     let output = guard.child().stdout.take().context("the load has an output")?;
     BufReader::new(output).read_line(&mut line)?;
     serde_json::from_str(&line).context("the load's result")
-}
-
-/// Three ports that nothing listens on: the kernel chose them, and gives them to nobody else while they are held.
-fn free_ports() -> anyhow::Result<[u16; 3]> {
-    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0"));
-    let mut ports = [0; 3];
-    for (port, listener) in ports.iter_mut().zip(held) {
-        *port = listener?.local_addr()?.port();
-    }
-    let taken = listening_ports()?;
-    match ports.iter().find(|port| taken.contains(port)) {
-        Some(port) => bail!("something listens on port {port} already"),
-        None => Ok(ports),
-    }
-}
-
-/// The ports that any process listens on, on any address (a stale one with SO_REUSEPORT would take a share in silence).
-fn listening_ports() -> anyhow::Result<HashSet<u16>> {
-    let mut ports = HashSet::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let text = fs::read_to_string(table).unwrap_or_default();
-        for line in text.lines().skip(1) {
-            let mut fields = line.split_ascii_whitespace().skip(1);
-            let local = fields.next().and_then(|address| address.rsplit_once(':'));
-            let listens = fields.nth(1) == Some("0A");
-            if let (Some((_, port)), true) = (local, listens) {
-                ports.insert(u16::from_str_radix(port, 16).context(table)?);
-            }
-        }
-    }
-    Ok(ports)
 }

@@ -17,6 +17,21 @@ pub(crate) enum Service {
     Echo,
     /// TCP: sends 1 MiB for every [`BULK_REQUEST`].
     Bulk,
+    /// `grpc.example.com`
+    Grpc,
+    /// UDP: sends back what it gets.
+    Udp,
+}
+
+/// What differs between the requests for one service.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// 1 MiB instead of 1 KiB.
+    pub(crate) large: bool,
+    /// Sent over TLS.
+    pub(crate) secure: bool,
+    /// The last one on its connection.
+    pub(crate) close: bool,
 }
 
 /// What a client of [`Service::Bulk`] sends to get the next 1 MiB.
@@ -29,10 +44,34 @@ pub(crate) const SMALL: usize = 1024;
 pub(crate) const LARGE: usize = 1024 * 1024;
 /// Stands in the path of a request for a large answer.
 pub(crate) const LARGE_MARK: &[u8] = b"/large/";
+/// Stands in the path of a request that is sent over TLS: the backends expect X-Forwarded-Proto to say so.
+pub(crate) const SECURE_MARK: &[u8] = b"/secure/";
+/// The bytes of a gRPC call's message, and of the message that answers it.
+pub(crate) const CALL: usize = 64;
+pub(crate) const CALL_ANSWER: usize = 128;
+/// What Chrome sends with each request, between `Host` and the end.
+const BROWSER: [(&str, &str); 12] = [
+    ("sec-ch-ua", "\"Chromium\";v=\"141\", \"Not?A_Brand\";v=\"8\""),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-platform", "\"Linux\""),
+    (
+        "User-Agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
+    ),
+    ("Accept", "application/json, text/plain, */*"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Dest", "empty"),
+    ("Referer", "https://@HOST@/catalog"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Accept-Language", "en-US,en;q=0.9,de;q=0.8"),
+    ("Cookie", "session=4f7c1e0b9a2d4c53b1f0; theme=dark; _ga=GA1.1.1283764533.1761212345; consent=1"),
+];
 
 impl Service {
-    pub(crate) const ALL: [Self; 6] =
+    pub(crate) const TCP: [Self; 6] =
         [Self::ApiV1, Self::ApiV2, Self::Www, Self::Video, Self::Echo, Self::Bulk];
+    pub(crate) const HTTP2: [Self; 5] = [Self::ApiV1, Self::ApiV2, Self::Www, Self::Video, Self::Grpc];
     pub(crate) const HTTP: [Self; 4] = [Self::ApiV1, Self::ApiV2, Self::Www, Self::Video];
 
     /// The start of the names that stand for this service's ports in a configuration (`API_V1` for `@API_V1_A@`).
@@ -44,6 +83,8 @@ impl Service {
             Self::Video => "VIDEO",
             Self::Echo => "ECHO",
             Self::Bulk => "BULK",
+            Self::Grpc => "GRPC",
+            Self::Udp => "UDP",
         }
     }
 
@@ -53,18 +94,35 @@ impl Service {
             Self::ApiV1 | Self::ApiV2 => "api.example.com",
             Self::Www => "www.example.com",
             Self::Video => "video.example.com",
-            Self::Echo | Self::Bulk => "",
+            Self::Grpc => "grpc.example.com",
+            Self::Echo | Self::Bulk | Self::Udp => "",
         }
     }
 
-    fn path(self) -> &'static str {
+    fn prefix(self) -> &'static str {
         match self {
             Self::ApiV1 => "/v1/catalog",
             Self::ApiV2 => "/v2/catalog",
             Self::Www => "/v1/articles",
             Self::Video => "/v2/thumbnails",
-            Self::Echo | Self::Bulk => "",
+            Self::Grpc => "/catalog.Catalog",
+            Self::Echo | Self::Bulk | Self::Udp => "",
         }
+    }
+
+    /// The path that is asked for.
+    pub(crate) fn path(self, request: Request) -> String {
+        if self == Self::Grpc {
+            return format!("{}/GetItem", self.prefix());
+        }
+        let size = if request.large { "/large" } else { "/small" };
+        let secure = if request.secure { "/secure" } else { "" };
+        format!("{}{size}{secure}/items/4711?page=2&sort=price", self.prefix())
+    }
+
+    /// The fields of a browser's request, without its Host.
+    pub(crate) fn fields(self) -> impl Iterator<Item = (&'static str, String)> {
+        BROWSER.into_iter().map(move |(name, value)| (name, value.replace("@HOST@", self.host())))
     }
 
     /// The bytes of this service's body: different for each service and without a period that a wrong offset could hide in.
@@ -95,20 +153,14 @@ impl Service {
     }
 
     /// What Chrome sends for a resource of a page, with the cookies of an ordinary site.
-    pub(crate) fn request(self, large: bool, close: bool) -> Vec<u8> {
-        let mark = if large { "/large/" } else { "/small/" };
-        let connection = if close { "close" } else { "keep-alive" };
-        let (host, path) = (self.host(), self.path());
-        format!(
-            "GET {path}{mark}items/4711?page=2&sort=price HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\
-             sec-ch-ua: \"Chromium\";v=\"141\", \"Not?A_Brand\";v=\"8\"\r\nsec-ch-ua-mobile: ?0\r\n\
-             sec-ch-ua-platform: \"Linux\"\r\n\
-             User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36\r\n\
-             Accept: application/json, text/plain, */*\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n\
-             Sec-Fetch-Dest: empty\r\nReferer: https://{host}/catalog\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
-             Accept-Language: en-US,en;q=0.9,de;q=0.8\r\n\
-             Cookie: session=4f7c1e0b9a2d4c53b1f0; theme=dark; _ga=GA1.1.1283764533.1761212345; consent=1\r\n\r\n"
-        )
-        .into_bytes()
+    pub(crate) fn request(self, request: Request) -> Vec<u8> {
+        let connection = if request.close { "close" } else { "keep-alive" };
+        let (host, path) = (self.host(), self.path(request));
+        let mut text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n");
+        for (name, value) in self.fields() {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        text.into_bytes()
     }
 }

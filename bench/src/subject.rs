@@ -55,13 +55,13 @@ impl Kind {
         }
     }
 
-    /// The configuration before its placeholders are filled, and the name of its file.
-    pub(crate) fn template(self) -> (&'static str, &'static str) {
+    /// The name of the configuration file.
+    pub(crate) fn config_name(self) -> &'static str {
         match self {
-            Self::Narrows => ("narrows.yaml", include_str!("../configs/narrows.yaml")),
-            Self::Nginx => ("nginx.conf", include_str!("../configs/nginx.conf")),
-            Self::Haproxy => ("haproxy.cfg", include_str!("../configs/haproxy.cfg")),
-            Self::Envoy => ("envoy.yaml", include_str!("../configs/envoy.yaml")),
+            Self::Narrows => "narrows.yaml",
+            Self::Nginx => "nginx.conf",
+            Self::Haproxy => "haproxy.cfg",
+            Self::Envoy => "envoy.yaml",
         }
     }
 
@@ -147,7 +147,8 @@ fn beside_this_program(name: &str) -> Option<PathBuf> {
     Some(own.parent()?.join(name)).filter(|path| path.is_file())
 }
 
-fn on_the_path(name: &str) -> Option<PathBuf> {
+/// The program `name`, where shells and services look for it.
+pub(crate) fn on_the_path(name: &str) -> Option<PathBuf> {
     let directories = env::var_os("PATH")?;
     let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
     env::split_paths(&directories)

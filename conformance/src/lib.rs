@@ -17,6 +17,7 @@ pub mod folder;
 pub mod message;
 pub mod narrows;
 pub mod program;
+pub mod proxy_header;
 pub mod servers;
 pub mod setup;
 

@@ -1,6 +1,7 @@
 //! Real servers and clients that the proxy is put between.
 
 pub mod certificates;
+pub mod haproxy;
 pub mod knot;
 pub mod mariadb;
 pub mod nginx;

@@ -5,15 +5,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::run::{installed, output, root, run, run_with};
 
-/// A program that the tests start, and the Debian package that brings it.
+/// A program that the tests start (or a module of one, by its path), and the Debian package that brings it.
 struct Program {
     name: &'static str,
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 19] = [
+const PROGRAMS: [Program; 21] = [
     Program { name: "curl", package: "curl" },
     Program { name: "nginx", package: "nginx" },
+    Program { name: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
+    Program { name: "haproxy", package: "haproxy" },
     Program { name: "wrk", package: "wrk" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "postgres", package: "postgresql" },

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::markdown;
 use crate::campaign::{Campaign, Run};
-use crate::load::Outcome;
+use crate::meter::Outcome;
 use crate::subject::{Kind, Subject};
 use crate::workload::Workload;
 
@@ -66,4 +66,14 @@ fn a_log_that_is_on_repeats_only_workloads_that_write_lines() {
     ];
     assert_eq!(cells, expected);
     assert_eq!(campaign(all, vec![true]).cells().len(), 3);
+}
+
+#[test]
+fn what_a_subject_cannot_do_is_said_and_not_called_a_failure() {
+    let mut only = run(Kind::Narrows, 1, 11.0);
+    only.workload = Workload::Http2ToHttp2;
+    let text = markdown(&campaign(vec![Workload::Http2ToHttp2], vec![false]), &[only]);
+    assert!(text.contains("| off | us CPU | 11.00 | cannot | - |"), "{text}");
+    assert!(text.contains("CANNOT: w7-h2-h2-100: nginx 1.22"), "{text}");
+    assert!(!text.contains("failed"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! nginx as a backend.
+//! nginx as a backend, and at layer 4 before the proxy.
 
 use std::process::Command;
 
@@ -7,6 +7,9 @@ use crate::deadline::until;
 use crate::folder::Folder;
 use crate::program::{Program, tool};
 use crate::servers::free_port;
+
+/// Debian keeps layer 4 of nginx in a package of its own, libnginx-mod-stream.
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// A running nginx with a configuration of the test.
 #[derive(Debug)]
@@ -30,17 +33,32 @@ impl Nginx {
         folder.write("www/index.html", "nginx says hello");
         let here = folder.path().display();
         let configuration = format!(
-            "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log;
-             worker_rlimit_nofile 4096;
-             events {{ worker_connections 2048; }}
-             http {{
+            "http {{
                  access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;
                  fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
                  keepalive_requests 1000000; client_max_body_size 0;
                  server {{ listen {address}; root {here}/www; {directives} }}
              }}"
         );
-        let path = folder.write("nginx.conf", configuration);
+        Nginx::run(folder, address, &configuration)
+    }
+
+    /// Passes connections at layer 4 to `server`, with these further directives.
+    pub fn stream(server: &dyn std::fmt::Display, directives: &str) -> Nginx {
+        let address = format!("127.0.0.1:{}", free_port());
+        let configuration =
+            format!("stream {{ server {{ listen {address}; proxy_pass {server}; {directives} }} }}");
+        Nginx::run(Folder::new(), &address, &format!("load_module {STREAM_MODULE};\n{configuration}"))
+    }
+
+    fn run(folder: Folder, address: &str, configuration: &str) -> Nginx {
+        let here = folder.path().display();
+        let general = format!(
+            "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log;
+             worker_rlimit_nofile 4096;
+             events {{ worker_connections 2048; }}"
+        );
+        let path = folder.write("nginx.conf", format!("{configuration}\n{general}"));
         let program = Program::start(Command::new(tool("nginx")).args(["-c", &path, "-p", &folder.join("")]));
         until("nginx listens", || Connection::try_connect(address).is_ok());
         Nginx { _program: program, folder, address: address.to_owned() }

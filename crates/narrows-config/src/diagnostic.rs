@@ -4,7 +4,7 @@ mod render;
 
 use crate::code::Code;
 use crate::source::{Place, Sources};
-use narrows_plan::FileId;
+use narrows_plan::{FileId, Origin};
 use std::ops::Range;
 
 /// How bad it is.
@@ -77,6 +77,34 @@ impl Diagnostics {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Adds one at the first character of an origin, the word there included.
+    pub(crate) fn add(
+        &mut self,
+        origin: Origin,
+        severity: Severity,
+        code: Code,
+        message: String,
+        help: Option<String>,
+    ) {
+        let Place { start, end, .. } = self.sources.word_at(origin);
+        let (line, column) = (origin.line as usize, origin.column as usize);
+        let (end_line, end_column) = self.sources.position(origin.file.0, end);
+        self.list.push(Diagnostic {
+            severity,
+            code,
+            message,
+            file: origin.file,
+            span: start..end,
+            line,
+            column,
+            end_line,
+            end_column,
+            labels: Vec::new(),
+            help,
+        });
+        self.list.sort_by_key(|one| (one.file.0, one.span.start, one.span.end));
     }
 
     /// Whether the configuration cannot be used.

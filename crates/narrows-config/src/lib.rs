@@ -26,7 +26,7 @@ pub use source::Sources;
 
 use diagnostic::{Finding, Reporter};
 use model::Configuration;
-use narrows_plan::Plan;
+use narrows_plan::{Origin, Plan};
 use shape::Shape;
 use source::Place;
 use std::io::Read;
@@ -42,6 +42,23 @@ pub struct Loaded {
     pub plan: Option<Plan>,
     /// Everything that is wrong or looks so.
     pub diagnostics: Diagnostics,
+}
+
+impl Loaded {
+    /// Adds what somebody else found at a place of the plan, a file that it names for instance. An error takes the plan away.
+    pub fn add(
+        &mut self,
+        origin: Origin,
+        severity: Severity,
+        code: Code,
+        message: String,
+        help: Option<String>,
+    ) {
+        self.diagnostics.add(origin, severity, code, message, help);
+        if severity == Severity::Error {
+            self.plan = None;
+        }
+    }
 }
 
 /// Reads files and unites what they hold. A listener, an upstream or a setting may stand in one of them only.

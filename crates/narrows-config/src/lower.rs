@@ -9,6 +9,7 @@ mod patterns;
 mod route;
 mod tcp;
 mod texts;
+mod tls;
 mod udp;
 mod upstream;
 
@@ -27,7 +28,8 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
     let is_readable = !reporter.has_errors();
     let mut lowering = Lowering { reporter, names: HashMap::new(), used: Vec::new(), folder: PathBuf::new() };
     let mut plan = Plan { settings: lowering.settings(&files), ..Plan::default() };
-    for (file, _) in &files {
+    for (file, folder) in &files {
+        lowering.folder.clone_from(folder);
         for (name, upstream) in file.upstreams.iter().flat_map(|upstreams| &upstreams.entries) {
             if let Some((_, first)) = lowering.names.get(&name.text) {
                 let finding = twice("upstream", name, *first);

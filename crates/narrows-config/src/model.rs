@@ -3,14 +3,22 @@
 mod keys;
 mod listener;
 mod route;
+mod tls;
 
-use crate::shape::{Duration, Map, Number, OPTIONAL, OrOff, REQUIRED, choice, otherwise, table};
+use crate::shape::{
+    Duration, Flag, Map, Number, OPTIONAL, OrOff, REQUIRED, TextOr, choice, otherwise, table,
+};
 use crate::tree::Text;
 use narrows_plan::defaults;
 
 pub(crate) use keys::{Name, StatusKey, is_token};
-pub(crate) use listener::{ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol};
+pub(crate) use listener::{
+    ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol, ProxyProtocolMode,
+};
 pub(crate) use route::{Endpoints, HeaderEdits, Matcher, PathTable, Rewrite, Route, Share};
+pub(crate) use tls::{
+    Certificate, CertificateHeader, ClientCertificates, ClientMode, Profile, UpstreamProtocol, UpstreamTls,
+};
 
 /// A duration as operators write it.
 pub(crate) fn time(duration: std::time::Duration) -> String {
@@ -82,6 +90,27 @@ table! {
         /// Further attempts after the first failed. A failed connect is repeated for any request; a reused connection
         /// that died before the first byte of the answer only for requests that may be repeated.
         retries: Number<0, 100> = defaults::RETRIES.to_string(),
+        /// What is spoken to the servers of a layer-7 upstream: `http1`, `http2` (by ALPN with `tls`, by prior knowledge without), or `auto`: what
+        /// the server chooses by ALPN.
+        protocol: UpstreamProtocol = "http1",
+        /// Encryption: `true`, or a table. Certificates are verified unless the table says otherwise.
+        tls: TextOr<UpstreamTls> = otherwise("plain"),
+        /// Whether gRPC-Web, which browsers speak, is translated to gRPC for these servers.
+        grpc_web: Flag = "false",
+        /// The PROXY protocol header that each connection begins with: `v1` is a line of text, `v2` binary with more
+        /// facts and a checksum. It says the client's address and the one that the client connected to, so a connection
+        /// serves one request and is not kept. See proxy-protocol.md.
+        proxy_protocol: ProxyProtocolVersion = otherwise("none is sent"),
+    }
+}
+
+choice! {
+    /// The form of a PROXY protocol header.
+    ProxyProtocolVersion {
+        /// A line of text.
+        V1 = "v1",
+        /// Binary.
+        V2 = "v2",
     }
 }
 

@@ -78,6 +78,18 @@ impl Sources {
         (line, column + 1)
     }
 
+    /// The word that begins at an origin.
+    pub(crate) fn word_at(&self, origin: Origin) -> Place {
+        let source = self.file(origin.file.0);
+        let line = (origin.line as usize).saturating_sub(1).min(source.line_starts.len() - 1);
+        let rest = &source.text[source.line_starts[line]..];
+        let skipped = (origin.column as usize).saturating_sub(1);
+        let start = rest.char_indices().nth(skipped).map_or(rest.len(), |(at, _)| at);
+        let length = rest[start..].find([' ', ',', ']', '}', '\n', '\r']).unwrap_or(rest.len() - start);
+        let start = source.line_starts[line] + start;
+        Place { file: origin.file.0, start, end: start + length }
+    }
+
     /// The text of a place.
     pub(crate) fn slice(&self, place: Place) -> &str {
         self.file(place.file).text.get(place.start..place.end).unwrap_or_default()

@@ -3,7 +3,8 @@
 use narrows_config::{load, load_text};
 use narrows_plan::{
     AccessLog, Action, Address, Balance, Bind, HeaderEdit, HostPattern, HttpListener, PathPattern,
-    PathRewrite, Plan, Protocol, ServerPolicy, TcpListener, defaults,
+    PathRewrite, Plan, Protocol, ProxyProtocolMode, ProxyProtocolVersion, ServerPolicy, TcpListener,
+    defaults,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -286,4 +287,32 @@ upstreams: {{ a: {{ endpoints: ['10.0.0.1:443'] }} }}"
         ));
         assert_eq!((quic.quic, quic.peeks, quic.sessions.limit), (true, peeks, 65_536), "{route}");
     }
+}
+
+#[test]
+fn the_proxy_protocol_is_off_and_required_where_only_sources_are_named() {
+    let plan = plan(
+        r#"
+listeners:
+  off: { bind: ":1", upstream: plain }
+  on: { bind: ":2", protocol: tcp, proxy_protocol: { sources: [10.0.0.0/8, "2001:db8::1"] }, upstream: one }
+  allowed: { bind: ":3", proxy_protocol: { mode: allowed, sources: 10.0.0.1 }, upstream: two }
+upstreams:
+  plain: { endpoints: ["127.0.0.1:9000"] }
+  one: { endpoints: ["127.0.0.1:9000"], proxy_protocol: v1 }
+  two: { endpoints: ["127.0.0.1:9000"], proxy_protocol: v2 }
+"#,
+    );
+    assert_eq!(plan.listeners[0].proxy_protocol, None);
+    let on = plan.listeners[1].proxy_protocol.as_ref().unwrap();
+    assert_eq!(on.mode, ProxyProtocolMode::Required);
+    for (peer, trusted) in
+        [("10.1.2.3", true), ("2001:db8::1", true), ("2001:db8::2", false), ("11.0.0.1", false)]
+    {
+        assert_eq!(on.trusts(peer.parse().unwrap()), trusted, "{peer}");
+    }
+    let allowed = plan.listeners[2].proxy_protocol.as_ref().unwrap();
+    assert_eq!((allowed.mode, allowed.sources.len()), (ProxyProtocolMode::Allowed, 1));
+    let versions: Vec<_> = plan.upstreams.iter().map(|upstream| upstream.proxy_protocol).collect();
+    assert_eq!(versions, [None, Some(ProxyProtocolVersion::V1), Some(ProxyProtocolVersion::V2)]);
 }

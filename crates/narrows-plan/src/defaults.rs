@@ -48,3 +48,13 @@ pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const RETRIES: u32 = 2;
 /// Largest error page or fixed body read from a file, bytes.
 pub const PAGE_BYTES: u64 = 1 << 20;
+/// From the first byte of a TLS handshake to its end.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// HTTP/2 requests that run at once on a connection.
+pub const HTTP2_STREAMS: u32 = 100;
+/// Bytes of one HTTP/2 body that are on their way and not taken yet.
+pub const HTTP2_WINDOW: u32 = 64 << 10;
+/// The same for all bodies of a connection together.
+pub const HTTP2_CONNECTION_WINDOW: u32 = 1 << 20;
+/// How often a quiet HTTP/2 connection to an endpoint is asked whether it is there.
+pub const HTTP2_UPSTREAM_PING: Duration = Duration::from_secs(30);

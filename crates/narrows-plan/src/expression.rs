@@ -92,6 +92,8 @@ pub enum Expression {
     ResponseHeader(Box<str>),
     /// A group of the route's path pattern, or an empty text.
     Capture(usize),
+    /// A TLV of the PROXY protocol header by its type, or an empty text.
+    ProxyTlv(u8),
     /// Whether the request has that header.
     HasHeader(Box<str>),
     /// Whether the request has that cookie.
@@ -100,6 +102,8 @@ pub enum Expression {
     HasParameter(Box<str>),
     /// Whether the response has that header.
     HasResponseHeader(Box<str>),
+    /// Whether the PROXY protocol header has a TLV of that type.
+    HasProxyTlv(u8),
     /// Negation of a bool.
     Not(Box<Expression>),
     /// Both hold; the second is not looked at when the first does not.
@@ -155,10 +159,12 @@ impl Expression {
             | Expression::Parameter(_)
             | Expression::ResponseHeader(_)
             | Expression::Capture(_)
+            | Expression::ProxyTlv(_)
             | Expression::HasHeader(_)
             | Expression::HasCookie(_)
             | Expression::HasParameter(_)
-            | Expression::HasResponseHeader(_) => Vec::new(),
+            | Expression::HasResponseHeader(_)
+            | Expression::HasProxyTlv(_) => Vec::new(),
             Expression::Not(one)
             | Expression::Negate(one)
             | Expression::Matches(one, _)
@@ -198,6 +204,7 @@ impl Expression {
             | Expression::Parameter(_)
             | Expression::ResponseHeader(_)
             | Expression::Capture(_)
+            | Expression::ProxyTlv(_)
             | Expression::Lower(_)
             | Expression::Upper(_)
             | Expression::ToText(_) => Type::Text,
@@ -205,6 +212,7 @@ impl Expression {
             | Expression::HasCookie(_)
             | Expression::HasParameter(_)
             | Expression::HasResponseHeader(_)
+            | Expression::HasProxyTlv(_)
             | Expression::Not(_)
             | Expression::And(..)
             | Expression::Or(..)

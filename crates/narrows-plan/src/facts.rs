@@ -22,6 +22,18 @@ pub enum Fact {
     LocalPort,
     ServerName,
     Alpn,
+    TlsVersion,
+    TlsCipher,
+    TlsAlpn,
+    TlsClientVerified,
+    TlsClientSubject,
+    TlsClientIssuer,
+    TlsClientSerial,
+    TlsClientFingerprint,
+    TlsClientNames,
+    ProxyAuthority,
+    ProxyAlpn,
+    ProxyUniqueId,
     Hour,
     Minute,
     DayOfWeek,
@@ -34,7 +46,7 @@ pub enum Fact {
 
 impl Fact {
     /// Every fact.
-    pub const ALL: [Fact; 23] = [
+    pub const ALL: [Fact; 35] = [
         Fact::Method,
         Fact::Host,
         Fact::Port,
@@ -50,6 +62,18 @@ impl Fact {
         Fact::LocalPort,
         Fact::ServerName,
         Fact::Alpn,
+        Fact::TlsVersion,
+        Fact::TlsCipher,
+        Fact::TlsAlpn,
+        Fact::TlsClientVerified,
+        Fact::TlsClientSubject,
+        Fact::TlsClientIssuer,
+        Fact::TlsClientSerial,
+        Fact::TlsClientFingerprint,
+        Fact::TlsClientNames,
+        Fact::ProxyAuthority,
+        Fact::ProxyAlpn,
+        Fact::ProxyUniqueId,
         Fact::Hour,
         Fact::Minute,
         Fact::DayOfWeek,
@@ -78,6 +102,18 @@ impl Fact {
             Fact::LocalPort => "connection.port",
             Fact::ServerName => "connection.sni",
             Fact::Alpn => "connection.alpn",
+            Fact::TlsVersion => "tls.version",
+            Fact::TlsCipher => "tls.cipher",
+            Fact::TlsAlpn => "tls.alpn",
+            Fact::TlsClientVerified => "tls.client.verified",
+            Fact::TlsClientSubject => "tls.client.subject",
+            Fact::TlsClientIssuer => "tls.client.issuer",
+            Fact::TlsClientSerial => "tls.client.serial",
+            Fact::TlsClientFingerprint => "tls.client.fingerprint",
+            Fact::TlsClientNames => "tls.client.names",
+            Fact::ProxyAuthority => "proxy_protocol.authority",
+            Fact::ProxyAlpn => "proxy_protocol.alpn",
+            Fact::ProxyUniqueId => "proxy_protocol.unique_id",
             Fact::Hour => "time.hour",
             Fact::Minute => "time.minute",
             Fact::DayOfWeek => "time.day_of_week",
@@ -93,7 +129,8 @@ impl Fact {
     pub fn value_type(self) -> crate::Type {
         use crate::Type;
         match self {
-            Fact::Alpn => Type::TextList,
+            Fact::Alpn | Fact::TlsClientNames => Type::TextList,
+            Fact::TlsClientVerified => Type::Bool,
             Fact::Port
             | Fact::SourcePort
             | Fact::LocalPort
@@ -130,8 +167,12 @@ pub trait Facts {
     fn response_header(&self, name: &str) -> Option<Cow<'_, str>>;
     /// What a group of the route's path pattern captured.
     fn capture(&self, group: usize) -> Option<&str>;
-    /// The application protocols that a TLS client offered.
-    fn alpn(&self) -> &[String];
+    /// A fact of type list of texts.
+    fn texts(&self, fact: Fact) -> &[String];
+    /// A fact of type bool.
+    fn flag(&self, fact: Fact) -> bool;
+    /// The TLV of that type in the PROXY protocol header: text, hexadecimal digits where it is not UTF-8.
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>>;
 }
 
 #[cfg(test)]

@@ -14,28 +14,36 @@ mod listener;
 mod network;
 mod origin;
 mod pattern;
+mod proxy_protocol;
 mod route;
 mod route_table;
 mod settings;
 mod template;
+mod tls;
 mod udp;
 mod upstream;
 
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
 pub use facts::{Fact, Facts};
 pub use listener::{
-    Bind, ErrorPage, ErrorPages, ForwardPath, Forwarded, HttpLimits, HttpListener, HttpTimeouts, Listener,
-    PathMatching, Protocol, ServerPolicy, StatusPattern, TcpListener, TcpRoute, TcpTimeouts, TrustedProxies,
+    Bind, ErrorPage, ErrorPages, ForwardPath, Forwarded, Http2Limits, HttpLimits, HttpListener, HttpTimeouts,
+    Listener, PathMatching, Protocol, ServerPolicy, StatusPattern, TcpListener, TcpRoute, TcpTimeouts,
+    TrustedProxies,
 };
 pub use network::Network;
 pub use origin::{FileId, Origin};
 pub use pattern::Pattern;
+pub use proxy_protocol::{ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion};
 pub use route::{Action, FixedResponse, HeaderEdit, PathRewrite, Redirect, Route, Split};
 pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
 pub use settings::{AccessLog, LogFormat, Settings};
 pub use template::{Part, Template};
+pub use tls::{
+    CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, ServerTls, TlsPolicy, TlsProfile,
+    TlsVersion,
+};
 pub use udp::{SessionLimits, UdpListener, UdpTimeouts};
-pub use upstream::{Address, Balance, Endpoint, PoolLimits, Upstream, UpstreamId};
+pub use upstream::{Address, Balance, Endpoint, PoolLimits, Upstream, UpstreamId, UpstreamProtocol};
 
 /// One whole configuration, ready to run.
 #[derive(Debug, Default)]

@@ -1,6 +1,9 @@
 //! What is listened on, and under which limits.
 
-use crate::{Network, Origin, Route, RouteTable, Template, UdpListener, UpstreamId, defaults};
+use crate::{
+    CertificateHeaders, Network, Origin, ProxyProtocol, Route, RouteTable, ServerTls, Template, UdpListener,
+    UpstreamId, defaults,
+};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +19,10 @@ pub struct Listener {
     pub origin: Origin,
     /// At least one.
     pub binds: Vec<(Bind, Origin)>,
+    /// Encryption; `None` is plain.
+    pub tls: Option<Box<ServerTls>>,
+    /// The PROXY protocol header in front of everything else; `None` takes every byte as the client's.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// What is spoken.
     pub protocol: Protocol,
 }
@@ -88,6 +95,38 @@ pub struct HttpListener {
     pub timeouts: HttpTimeouts,
     /// Pages for errors that no route has its own for.
     pub error_pages: ErrorPages,
+    /// HTTP/2; `None` speaks HTTP/1.1 only.
+    pub http2: Option<Http2Limits>,
+    /// Whether every request is answered with its address under https, before any route.
+    pub https_redirect: bool,
+    /// For how long browsers shall use https only (RFC 6797), told on answers over TLS; `None` tells nothing.
+    pub hsts: Option<Duration>,
+    /// What tells the upstream about the client's certificate.
+    pub certificate_headers: CertificateHeaders,
+}
+
+/// What a client may take up with HTTP/2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Requests that run at once on a connection.
+    pub streams: u32,
+    /// Bytes of one request body that are on their way and not taken yet.
+    pub window: u32,
+    /// The same for all bodies of a connection together.
+    pub connection_window: u32,
+    /// How often the other end of a quiet connection is asked whether it is there; `None` never asks.
+    pub ping: Option<Duration>,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Http2Limits {
+            streams: defaults::HTTP2_STREAMS,
+            window: defaults::HTTP2_WINDOW,
+            connection_window: defaults::HTTP2_CONNECTION_WINDOW,
+            ping: None,
+        }
+    }
 }
 
 /// Whose `Forwarded` and `X-Forwarded-*` fields are believed.

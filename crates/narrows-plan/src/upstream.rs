@@ -1,6 +1,6 @@
 //! Where traffic goes.
 
-use crate::{Origin, defaults};
+use crate::{ClientTls, Origin, ProxyProtocolVersion, defaults};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +25,37 @@ pub struct Upstream {
     pub pool: PoolLimits,
     /// Further attempts after the first failed.
     pub retries: u32,
+    /// What is spoken to the endpoints of a layer-7 upstream.
+    pub protocol: UpstreamProtocol,
+    /// Encryption; `None` is plain.
+    pub tls: Option<Box<ClientTls>>,
+    /// Whether gRPC-Web is translated to gRPC on the way there.
+    pub grpc_web: bool,
+    /// The PROXY protocol header that each connection begins with.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
+}
+
+/// What is spoken to the endpoints of a layer-7 upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, by prior knowledge or by ALPN.
+    Http2,
+    /// What the endpoint chooses by ALPN.
+    Negotiated,
+}
+
+impl UpstreamProtocol {
+    /// The name that operators write.
+    pub fn name(self) -> &'static str {
+        match self {
+            UpstreamProtocol::Http1 => "http1",
+            UpstreamProtocol::Http2 => "http2",
+            UpstreamProtocol::Negotiated => "auto",
+        }
+    }
 }
 
 /// One server.
@@ -32,6 +63,8 @@ pub struct Upstream {
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// Its name where it was written with one; it stays when the address is looked up.
+    pub name: Option<Box<str>>,
     /// Share of the traffic relative to the others; at least 1.
     pub weight: u32,
     /// Where it was written.

@@ -15,6 +15,8 @@ pub(crate) struct Answer {
     body: Vec<u8>,
     location: Option<Vec<u8>>,
     fault: Option<Fault>,
+    /// `grpc-status` with its sentence, for a call of gRPC.
+    grpc: Option<(u8, &'static str)>,
 }
 
 impl Answer {
@@ -22,6 +24,17 @@ impl Answer {
     /// `request` is absent when the head could not be read.
     pub(crate) fn to_fault(fault: Fault, request: Option<&Request<'_>>, pages: &ErrorPages) -> Self {
         let meaning = fault.meaning();
+        if let Some(request) = request.filter(|request| request.is_grpc()) {
+            let content_type = String::from_utf8_lossy(request.value(FieldName::ContentType)).into_owned();
+            return Answer {
+                status: 200,
+                content_type,
+                body: Vec::new(),
+                location: None,
+                fault: Some(fault),
+                grpc: Some((grpc_status(fault, meaning.status), meaning.sentence)),
+            };
+        }
         let status = meaning.status;
         let page = pages.find(status).and_then(|page| {
             let body = match (request, page.body.as_literal()) {
@@ -43,7 +56,14 @@ impl Answer {
                 short_body(prefers(accept), status, meaning.sentence, meaning.code)
             }
         };
-        Answer { status, content_type, body: body.into_bytes(), location: None, fault: Some(fault) }
+        Answer {
+            status,
+            content_type,
+            body: body.into_bytes(),
+            location: None,
+            fault: Some(fault),
+            grpc: None,
+        }
     }
 
     /// A fixed response.
@@ -57,22 +77,35 @@ impl Answer {
             body: body.into_bytes(),
             location: None,
             fault: None,
+            grpc: None,
         }
+    }
+
+    /// The same address under https.
+    pub(crate) fn to_https(request: &Request<'_>) -> Self {
+        let target = String::from_utf8_lossy(request.head.path_and_query.of(request.bytes));
+        let target = if target.starts_with('/') { &target[..] } else { "/" };
+        Answer::elsewhere(&format!("https://{}{target}", request.host), 308, request)
     }
 
     /// A redirection.
     pub(crate) fn redirect(redirect: &Redirect, request: &Request<'_>) -> Self {
         let mut location = String::new();
         redirect.to.render(&request.facts(None), &mut location);
+        Answer::elsewhere(&location, redirect.status, request)
+    }
+
+    fn elsewhere(location: &str, status: u16, request: &Request<'_>) -> Self {
         let accept = request.value(FieldName::Accept);
         let (content_type, body) =
-            short_body(prefers(accept), redirect.status, "The resource is elsewhere.", "redirect");
+            short_body(prefers(accept), status, "The resource is elsewhere.", "redirect");
         Answer {
-            status: redirect.status,
+            status,
             content_type,
             body: body.into_bytes(),
-            location: Some(encode_location(&location)),
+            location: Some(encode_location(location)),
             fault: None,
+            grpc: None,
         }
     }
 
@@ -124,6 +157,9 @@ impl Answer {
                 meaning.proxy_status, meaning.code
             );
         }
+        if let Some((status, sentence)) = self.grpc {
+            let _ = write!(out, "grpc-status: {status}\r\ngrpc-message: {sentence}\r\n");
+        }
         match (version, keep_alive) {
             (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
             (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
@@ -137,6 +173,22 @@ impl Answer {
         if self.body_length(method) > 0 {
             out.extend_from_slice(&self.body);
         }
+    }
+}
+
+/// The status of gRPC for a fault, by its own table of HTTP statuses ("HTTP to gRPC Status Code Mapping").
+fn grpc_status(fault: Fault, status: u16) -> u8 {
+    const DEADLINE_EXCEEDED: u8 = 4;
+    match (fault, status) {
+        (Fault::RequestTimedOut, _) => DEADLINE_EXCEEDED,
+        (_, 401) => 16,
+        (_, 403) => 7,
+        (_, 404) => 12,
+        (_, 413 | 431) => 8,
+        (_, 429 | 502..=504) => 14,
+        (_, 499) => 1,
+        (_, 400..=499) => 13,
+        _ => 2,
     }
 }
 

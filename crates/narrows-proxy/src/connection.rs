@@ -1,43 +1,100 @@
 //! The life of an HTTP connection.
 
 use crate::downstream::{Downstream, Next, Received};
-use crate::exchange;
+use crate::gate::{self, Arrival};
 use crate::worker::{OpenConnection, Place, Worker};
-use narrows_plan::Protocol;
+use crate::{exchange, http2, record, secure};
+use narrows_plan::{HttpListener, Protocol};
 use narrows_runtime::{Peer, Stream};
+use narrows_wire::http2::PREFACE;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long we read from a client that may still be sending when we have closed: without that the kernel answers with
 /// a reset, and the client loses the answer that it has not read yet (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The life of an HTTP connection: wait, exchange, again.
-pub(crate) async fn life(
-    worker: Rc<Worker>,
-    place: Place,
-    stream: Stream,
-    peer: Peer,
-    _open: OpenConnection,
-) {
+/// The life of an HTTP connection: the gate, TLS where the listener wants it, then HTTP/2 by ALPN or by its preface, or HTTP/1.1.
+pub(crate) async fn life(worker: Rc<Worker>, place: Place, stream: Stream, peer: Peer, open: OpenConnection) {
+    let started = Instant::now();
     let watch = worker.deadlines.watch();
-    let mut downstream = Downstream { stream, leftover: Vec::new(), watch, peer, place };
+    let mut stream = stream;
+    let mut arrival = Arrival::new(place, peer);
     let Protocol::Http(listener) = &worker.plan.listeners[place.listener].protocol else { return };
+    if let Err(refused) = gate::pass(&worker, &mut stream, &watch, listener.timeouts.head, &mut arrival).await
+    {
+        // One that left without a word is not worth a record.
+        if let Some(fault) = refused {
+            stream.reset_on_close();
+            record::add_refused(&worker, &arrival, started, b"", fault);
+        }
+        return;
+    }
+    if let Some(acceptor) = worker.tls.acceptor(place.listener) {
+        // Boxed, so that an idle connection does not carry the size of a handshake.
+        match Box::pin(secure::end_tls(&worker, acceptor, stream, &watch, &mut arrival)).await {
+            Some(inside) => stream = inside,
+            None => return,
+        }
+    }
+    let is_http2 = arrival.tls.as_ref().is_some_and(|facts| facts.protocol == "h2");
+    let mut downstream = Downstream::new(stream, watch, arrival);
+    if is_http2 || requests(&worker, listener, &mut downstream).await == End::Preface {
+        Box::pin(http2::life(&worker, listener, downstream, &open)).await;
+    }
+}
+
+/// The life of one message of an HTTP/2 connection, which speaks HTTP/1.1 to us.
+pub(crate) async fn message(worker: Rc<Worker>, mut downstream: Downstream, _open: OpenConnection) {
+    let listener = &worker.plan.listeners[downstream.arrival.place.listener];
+    let Protocol::Http(listener) = &listener.protocol else { return };
+    requests(&worker, listener, &mut downstream).await;
+}
+
+/// Why no further request is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The connection is over.
+    Closed,
+    /// The first bytes are the preface of HTTP/2; they are back in the leftover.
+    Preface,
+}
+
+/// Request after request: wait, exchange, again.
+async fn requests(worker: &Worker, listener: &HttpListener, downstream: &mut Downstream) -> End {
     let mut requests = 0_u32;
     loop {
         let timeout = if requests == 0 { listener.timeouts.head } else { listener.timeouts.keep_alive };
-        let Some(received) = downstream.wait_for_request(&worker, timeout).await else { return };
+        let Some(mut received) = downstream.wait_for_request(worker, timeout).await else {
+            return End::Closed;
+        };
+        if requests == 0 && received.bytes()[0] == PREFACE[0] && listener.http2.is_some() {
+            match downstream.wait_for_preface(received).await {
+                Some(Beginning::Http1(bytes)) => received = bytes,
+                Some(Beginning::Http2) => return End::Preface,
+                None => return End::Closed,
+            }
+        }
         requests = requests.saturating_add(1);
         let last = listener.limits.requests_per_connection.is_some_and(|limit| requests >= limit);
         // Boxed, so that an idle connection does not carry the size of a running exchange.
-        match Box::pin(exchange::life(&worker, listener, &mut downstream, received, last)).await {
+        match Box::pin(exchange::life(worker, listener, downstream, received, last)).await {
             Next::KeepAlive => {}
-            Next::Close => return,
-            Next::Linger => return Box::pin(downstream.linger(&worker)).await,
+            Next::Close => return End::Closed,
+            Next::Linger => {
+                Box::pin(downstream.linger(worker)).await;
+                return End::Closed;
+            }
         }
     }
+}
+
+/// What a connection begins with.
+enum Beginning {
+    Http1(Received),
+    Http2,
 }
 
 impl Downstream {
@@ -65,8 +122,30 @@ impl Downstream {
         .await
     }
 
+    /// Reads on while the bytes could become the preface of HTTP/2 (RFC 9113 section 3.3); `None` when the client closed or stayed silent.
+    async fn wait_for_preface(&mut self, mut received: Received) -> Option<Beginning> {
+        loop {
+            let bytes = received.bytes();
+            if bytes.starts_with(PREFACE) {
+                let bytes = bytes.to_vec();
+                self.unread(&bytes);
+                return Some(Beginning::Http2);
+            }
+            if !PREFACE.starts_with(bytes) {
+                return Some(Beginning::Http1(received));
+            }
+            let Received { buffer, length } = &mut received;
+            *length += poll_fn(|context| match self.stream.poll_read(context, &mut buffer[*length..]) {
+                Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Some(count)),
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => self.watch.poll_expired(context).map(|()| None),
+            })
+            .await?;
+        }
+    }
+
     /// Sends the end of our bytes and reads what the client still sends, for a moment.
-    async fn linger(&mut self, worker: &Worker) {
+    pub(crate) async fn linger(&mut self, worker: &Worker) {
         if self.stream.shutdown_write().is_err() {
             return;
         }

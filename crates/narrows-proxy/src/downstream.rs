@@ -1,9 +1,9 @@
 //! The client's end of an HTTP connection, as its exchanges see it.
 
 use crate::Fault;
-use crate::worker::Place;
+use crate::gate::Arrival;
 use narrows_plan::HttpListener;
-use narrows_runtime::{Buffer, Peer, Stream, Tick, Watch};
+use narrows_runtime::{Buffer, Stream, Tick, Watch};
 use narrows_wire::http1::HeadLimits;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -14,9 +14,10 @@ pub(crate) struct Downstream {
     pub(crate) stream: Stream,
     /// Bytes that were received and not used yet.
     pub(crate) leftover: Vec<u8>,
+    /// Bytes on their way out, of interim answers that the client has not taken yet: they go before anything else.
+    pub(crate) waiting: Vec<u8>,
     pub(crate) watch: Watch,
-    pub(crate) peer: Peer,
-    pub(crate) place: Place,
+    pub(crate) arrival: Arrival,
 }
 
 /// What becomes of a connection after an exchange.
@@ -36,7 +37,30 @@ pub(crate) struct Received {
     pub(crate) length: usize,
 }
 
+impl Received {
+    /// The bytes; at least one.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
 impl Downstream {
+    pub(crate) fn new(stream: Stream, watch: Watch, arrival: Arrival) -> Self {
+        Downstream { stream, leftover: Vec::new(), waiting: Vec::new(), watch, arrival }
+    }
+
+    /// Whether this is a message of an HTTP/2 connection.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.stream.is_message()
+    }
+
+    /// Puts what waits in front of `out`, with which it is sent.
+    pub(crate) fn take_waiting(&mut self, out: &mut Vec<u8>) {
+        if !self.waiting.is_empty() {
+            out.splice(0..0, std::mem::take(&mut self.waiting));
+        }
+    }
+
     /// Writes all of `bytes` within the deadline that is set.
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut rest = bytes;

@@ -1,19 +1,22 @@
 //! The life of a request: read, admit, route, act, answer, record.
 
-use crate::Fault;
 use crate::answer::Answer;
 use crate::downstream::{Downstream, Next, Received, Timing, head_limits};
 use crate::flow::{Flow, Recode};
 use crate::forward::{self, Forwarding, Unanswered};
-use crate::outgoing::write_own_edits;
+use crate::outgoing::{write_hsts, write_own_edits};
 use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
 use crate::worker::{AnswerMemory, ExchangeMemory, Worker};
+use crate::{Fault, secure};
 use narrows_plan::{Action, HttpListener, Route, Subject, UpstreamId};
 use narrows_wire::http1::{HeadError, Method, Progress, Version, parse_request};
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
+
+/// The first byte of a TLS handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 /// The life of a request, from its first bytes to the record of its answer. `last` closes the connection behind it.
 pub(crate) async fn life(
@@ -81,6 +84,7 @@ impl<'a> Exchange<'a, '_> {
             match parse_request(&buffer[..length], &limits, &mut memory.head) {
                 Ok(Progress::Complete) => break,
                 Ok(Progress::Partial) => {}
+                Err(_) if buffer[0] == TLS_HANDSHAKE => return Err(Some(Fault::TlsOnPlainPort)),
                 Err(error) => return Err(Some(error.into())),
             }
             if length == buffer.len() {
@@ -108,18 +112,33 @@ impl<'a> Exchange<'a, '_> {
     /// A request whose head is there: admit, route, act.
     async fn serve(&mut self, memory: &mut ExchangeMemory) -> Next {
         let ExchangeMemory { bytes, head, request: request_memory, answer: answer_memory } = memory;
+        // Shared, so that what it tells outlives the borrow of the connection.
+        let arrival = self.downstream.arrival.clone();
         let connection = ConnectionFacts {
-            peer: self.downstream.peer.address(),
-            peer_port: self.downstream.peer.port(),
-            listener: &self.worker.plan.listeners[self.downstream.place.listener].name,
-            local_port: self.downstream.place.local_port,
-            scheme: "http",
+            peer: arrival.peer.address(),
+            peer_port: arrival.peer.port(),
+            listener: &self.worker.plan.listeners[arrival.place.listener].name,
+            local_port: arrival.place.local_port,
+            scheme: if arrival.tls.is_some() { "https" } else { "http" },
+            is_http2: self.downstream.is_http2(),
+            tls: arrival.tls.as_deref(),
+            tlvs: arrival.tlvs(),
             unix: self.worker.unix(),
         };
         let mut request = match Request::admit(bytes, head, self.listener, connection, request_memory) {
             Ok(request) => request,
             Err(fault) => return self.refuse(fault, answer_memory).await,
         };
+        if self.listener.https_redirect && request.connection.tls.is_none() {
+            let keep_alive = self.takes_body(&request);
+            let reply = Reply {
+                request: Some(&request),
+                answer: Answer::to_https(&request),
+                keep_alive,
+                extra: Vec::new(),
+            };
+            return self.reply(reply, answer_memory).await;
+        }
         let Some((route, matched_prefix)) = self.route(&request) else {
             let answer = Answer::to_fault(Fault::NoRoute, Some(&request), &self.listener.error_pages);
             let keep_alive = self.takes_body(&request);
@@ -171,7 +190,11 @@ impl<'a> Exchange<'a, '_> {
         let Exchange { worker, listener, last, .. } = *self;
         let cluster = worker.cluster(upstream);
         self.outcome.upstream = &cluster.name;
-        let timing = Timing::new(&self.downstream.watch, route.timeouts.request);
+        let limit = match (route.timeouts.request, request.grpc_timeout()) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let timing = Timing::new(&self.downstream.watch, limit);
         let forwarding =
             Forwarding { worker, listener, route, matched_prefix, request, cluster, timing: &timing, last };
         match forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await {
@@ -192,6 +215,12 @@ impl<'a> Exchange<'a, '_> {
 
     /// Answers a request that could not be understood, and ends the connection.
     async fn refuse(&mut self, fault: Fault, memory: &mut AnswerMemory) -> Next {
+        if fault == Fault::TlsOnPlainPort {
+            self.outcome.fault = Some(fault);
+            self.downstream.watch.set(self.listener.timeouts.write_idle);
+            let _ = self.downstream.write_all(secure::PLAIN_PORT_ALERT).await;
+            return Next::Linger;
+        }
         let answer = Answer::to_fault(fault, None, &self.listener.error_pages);
         self.reply(Reply { request: None, answer, keep_alive: false, extra: Vec::new() }, memory).await
     }
@@ -215,12 +244,16 @@ impl<'a> Exchange<'a, '_> {
 
     /// Sends an answer of our own.
     async fn reply(&mut self, reply: Reply<'_>, memory: &mut AnswerMemory) -> Next {
-        let Reply { request, answer, keep_alive, extra } = reply;
+        let Reply { request, answer, keep_alive, mut extra } = reply;
         let (method, version) = request
             .map_or((Method::Get, Version::Http11), |request| (request.head.method, request.head.version));
         let out = &mut memory.out;
         out.clear();
+        if let (Some(_), Some(hsts)) = (&self.downstream.arrival.tls, self.listener.hsts) {
+            write_hsts(hsts, &mut extra);
+        }
         answer.write(method, version, keep_alive, &self.worker.date(), &extra, out);
+        self.downstream.take_waiting(out);
         self.outcome.status = answer.status();
         self.outcome.fault = answer.fault();
         self.downstream.watch.set(self.listener.timeouts.write_idle);

@@ -1,7 +1,10 @@
 //! Everything that can go wrong with a request or a flow, and what each means, in one table.
 
+use narrows_http2::Failure;
+use narrows_tls::{CertificateFault, TlsFault};
 use narrows_upstream::ConnectFailure;
 use narrows_wire::http1::{BodyError, HeadError};
+use narrows_wire::proxy_protocol::InvalidHeader;
 use narrows_wire::target::TargetError;
 
 /// A failure that the proxy noticed. `Copy`, so that it can be kept, logged and answered without a thought.
@@ -53,6 +56,18 @@ pub enum Fault {
     ClientHello,
     /// The other end of a tunnel or flow was reset.
     FlowReset,
+    /// The client's TLS handshake failed.
+    Handshake(TlsFault),
+    /// The client speaks TLS where plain HTTP is spoken.
+    TlsOnPlainPort,
+    /// The client's HTTP/2 connection ended before its time.
+    Http2(Failure),
+    /// The connection did not begin with the PROXY protocol header that the listener requires.
+    ProxyProtocolMissing,
+    /// The PROXY protocol header cannot be understood.
+    ProxyProtocolInvalid(InvalidHeader),
+    /// The listener requires a PROXY protocol header, and the peer is not one that may send it.
+    ProxyProtocolUntrusted,
     /// All sessions of a UDP listener are taken.
     SessionLimit,
     /// A datagram that should begin a QUIC connection and does not.
@@ -188,6 +203,51 @@ impl Fault {
                 "connection_limit_reached",
                 "This server has no connection left.",
             ),
+            Fault::Connect(ConnectFailure::Tls(TlsFault::Certificate(error))) => {
+                return upstream_certificate(error);
+            }
+            Fault::Connect(ConnectFailure::Tls(_)) => (
+                Upstream,
+                502,
+                "upstream-tls-failed",
+                "tls_protocol_error",
+                "The server behind did not agree on encryption.",
+            ),
+            Fault::Connect(ConnectFailure::Http2) => (
+                Upstream,
+                502,
+                "upstream-http2-failed",
+                "http_protocol_error",
+                "The server behind does not speak HTTP/2.",
+            ),
+            Fault::Handshake(error) => return handshake(error),
+            Fault::TlsOnPlainPort => (
+                Downstream,
+                400,
+                "tls-on-plain-port",
+                "tls_protocol_error",
+                "This port speaks plain HTTP; the client spoke TLS.",
+            ),
+            Fault::Http2(Failure::Flood(_)) => (
+                Downstream,
+                400,
+                "http2-flood",
+                "http_request_denied",
+                "The client sent more HTTP/2 frames without content than is allowed.",
+            ),
+            Fault::Http2(Failure::TimedOut) => (
+                Downstream,
+                408,
+                "http2-preface-timed-out",
+                "http_request_error",
+                "HTTP/2 did not begin in time.",
+            ),
+            Fault::Http2(Failure::Gone) => {
+                (Downstream, 499, "client-gone", "http_request_error", "The client went away.")
+            }
+            Fault::Http2(Failure::Protocol) => {
+                (Downstream, 400, "http2-protocol-error", "http_request_error", "The client broke HTTP/2.")
+            }
             Fault::ResponseMissing => (
                 Upstream,
                 502,
@@ -274,9 +334,90 @@ impl Fault {
                 "proxy_internal_error",
                 "A datagram is larger than the way to its destination takes.",
             ),
+            Fault::ProxyProtocolMissing => (
+                Downstream,
+                400,
+                "proxy-protocol-missing",
+                "http_request_denied",
+                "The connection did not begin with a PROXY protocol header.",
+            ),
+            Fault::ProxyProtocolInvalid(_) => (
+                Downstream,
+                400,
+                "proxy-protocol-invalid",
+                "http_request_error",
+                "The PROXY protocol header is not valid.",
+            ),
+            Fault::ProxyProtocolUntrusted => (
+                Downstream,
+                403,
+                "proxy-protocol-untrusted",
+                "http_request_denied",
+                "This address may not connect here.",
+            ),
         };
         Meaning { side, status, code, proxy_status, sentence }
     }
+}
+
+/// A client's handshake that failed.
+fn handshake(error: TlsFault) -> Meaning {
+    use CertificateFault as Certificate;
+    let (status, code, sentence) = match error {
+        TlsFault::TimedOut => (408, "handshake-timed-out", "The TLS handshake did not end in time."),
+        TlsFault::Gone => (499, "handshake-abandoned", "The client went away during the TLS handshake."),
+        TlsFault::NotTls { http: true } => {
+            (400, "plain-http-on-tls-port", "This port speaks HTTPS; the request came in plain HTTP.")
+        }
+        TlsFault::NotTls { http: false } => (400, "not-tls", "This port speaks TLS; the client does not."),
+        TlsFault::Incompatible => {
+            (400, "handshake-incompatible", "The client and this server know no version or cipher in common.")
+        }
+        TlsFault::Certificate(Certificate::Missing) => {
+            (400, "client-certificate-missing", "The client showed no certificate.")
+        }
+        TlsFault::Certificate(Certificate::Expired) => {
+            (400, "client-certificate-expired", "The client's certificate is not valid now.")
+        }
+        TlsFault::Certificate(Certificate::UnknownIssuer) => {
+            (400, "client-certificate-untrusted", "Nobody who is trusted signed the client's certificate.")
+        }
+        TlsFault::Certificate(Certificate::Revoked) => {
+            (400, "client-certificate-revoked", "The client's certificate was revoked.")
+        }
+        TlsFault::Certificate(Certificate::WrongName | Certificate::Invalid) => {
+            (400, "client-certificate-invalid", "The client's certificate is not valid.")
+        }
+        TlsFault::Alert => (400, "handshake-refused", "The client refused the TLS handshake."),
+        TlsFault::Invalid => (400, "handshake-invalid", "The client broke the TLS handshake."),
+    };
+    Meaning { side: Side::Downstream, status, code, proxy_status: "tls_protocol_error", sentence }
+}
+
+/// The certificate of a server that is not accepted.
+fn upstream_certificate(error: CertificateFault) -> Meaning {
+    let (code, sentence) = match error {
+        CertificateFault::Missing => {
+            ("upstream-certificate-missing", "The server behind showed no certificate.")
+        }
+        CertificateFault::Expired => {
+            ("upstream-certificate-expired", "The certificate of the server behind is not valid now.")
+        }
+        CertificateFault::UnknownIssuer => (
+            "upstream-certificate-untrusted",
+            "Nobody who is trusted signed the certificate of the server behind.",
+        ),
+        CertificateFault::WrongName => {
+            ("upstream-certificate-wrong-name", "The certificate of the server behind is for another name.")
+        }
+        CertificateFault::Revoked => {
+            ("upstream-certificate-revoked", "The certificate of the server behind was revoked.")
+        }
+        CertificateFault::Invalid => {
+            ("upstream-certificate-invalid", "The certificate of the server behind is not valid.")
+        }
+    };
+    Meaning { side: Side::Upstream, status: 502, code, proxy_status: "tls_certificate_error", sentence }
 }
 
 impl From<HeadError> for Fault {

@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 const FRONT: usize = 18;
 /// Space behind received bytes for a chunk's end and the last chunk.
 pub(crate) const BACK: usize = 8;
+/// Size from which on the buffer of a message of HTTP/2 does not grow.
+const MESSAGE_BYTES: usize = 64 << 10;
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// One direction. It reads only when everything before is written, so a slow reader stops the writer, and it holds a
@@ -195,7 +197,8 @@ impl Flow {
                 Ok(count) => {
                     self.progressed = true;
                     self.was_read = true;
-                    if count == space.len() {
+                    // Many messages share a connection, each with a buffer of its own: they stay small.
+                    if count == space.len() && !(to.is_message() && buffer.len() >= MESSAGE_BYTES) {
                         self.read_size = buffer.next_size();
                     }
                     self.hold(buffer, FRONT..FRONT + count)?;

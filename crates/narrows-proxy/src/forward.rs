@@ -9,11 +9,12 @@ pub(crate) use forwarding::Forwarding;
 use crate::downstream::{Downstream, Next};
 use crate::flow::{Flow, FlowFault, Recode};
 use crate::outgoing::{is_upgrade, write_request_head};
+use crate::preface::preface;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
 use attempt::{Answered, Attempt, Failed};
-use narrows_upstream::{ConnectFailure, Tried};
+use narrows_upstream::{ConnectFailure, Purpose, Tried};
 use narrows_wire::http1::BodyFraming;
 
 /// Why no endpoint answered. Nothing was sent to the client yet.
@@ -70,6 +71,8 @@ async fn attempts<'a>(
     let AnswerMemory { head: response, out } = memory;
     let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
 
+    // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
+    let preface = preface(cluster.proxy_protocol, &downstream.arrival, "");
     let mut tried = Tried::default();
     let mut retries = cluster.retries;
     let mut fault = Fault::Connect(ConnectFailure::Unreachable);
@@ -77,25 +80,31 @@ async fn attempts<'a>(
         let endpoint = cluster.endpoint(index);
         let _running = endpoint.begin();
         outcome.endpoint = &endpoint.label;
-        let mut pooled = endpoint.pool.take(worker.now(), !repeatable);
+        let mut pooled = match preface.is_empty() {
+            true => endpoint.reuse(worker.now(), !repeatable),
+            false => None,
+        };
         // Twice on one endpoint only when the first time was on a connection that had died in the pool.
         loop {
             outcome.attempts += 1;
             let reused = pooled.is_some();
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
-                None => match endpoint.connect(&downstream.watch, route.timeouts.connect).await {
-                    Ok(connection) => connection,
-                    Err(failure) => {
-                        fault = Fault::Connect(failure);
-                        if retries == 0 {
-                            return Err(fault);
+                None => {
+                    let timeout = route.timeouts.connect;
+                    match endpoint.connect(Purpose::Http, &downstream.watch, timeout, &preface).await {
+                        Ok(connection) => connection,
+                        Err(failure) => {
+                            fault = Fault::Connect(failure);
+                            if retries == 0 {
+                                return Err(fault);
+                            }
+                            retries -= 1;
+                            tried.add(index);
+                            continue 'endpoints;
                         }
-                        retries -= 1;
-                        tried.add(index);
-                        continue 'endpoints;
                     }
-                },
+                }
             };
             connection.requests += 1;
             out.clear();
@@ -149,7 +158,7 @@ async fn finish(
         return Next::Close;
     }
     downstream.leftover.append(&mut upload.excess);
-    if relayed.reusable && upload.is_over() {
+    if relayed.reusable && upload.is_over() && forwarding.cluster.proxy_protocol.is_none() {
         forwarding.cluster.release(endpoint, relayed.connection, forwarding.worker.now());
     }
     match relayed.keep_alive {
@@ -174,6 +183,7 @@ async fn switch_protocols(
     let worker = forwarding.worker;
     out.clear();
     forwarding.write_head(received, response, Recode::Nothing, true, out);
+    downstream.take_waiting(out);
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);
     let from_client = std::mem::take(&mut downstream.leftover);

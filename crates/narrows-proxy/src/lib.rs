@@ -1,6 +1,6 @@
 //! The hallway: the life of a connection, of a request, of a TCP flow, of UDP sessions.
 //!
-//! Read [`Server`] first (sockets become workers), then `run` (a worker's life), `connection` (an HTTP connection from its first
+//! Read [`Server`] first (sockets become workers), then `run` (a worker's life), `gate` (whose connection it is), `connection` (an HTTP connection from its first
 //! byte to its last), `exchange` (one request and its answer), `forward` (the attempts to have it answered) `tcp` (a flow
 //! of layer 4) and `udp` (the sessions of a listener for datagrams). Each of them holds one function that shows its life in order.
 
@@ -12,10 +12,14 @@ mod exchange;
 mod fault;
 mod flow;
 mod forward;
+mod gate;
+mod http2;
 mod outgoing;
+mod preface;
 mod record;
 mod request;
 mod run;
+mod secure;
 mod server;
 mod tcp;
 mod tunnel;

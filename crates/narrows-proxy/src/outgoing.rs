@@ -1,10 +1,11 @@
 //! Heads as they are sent: the received lines where they were received, less what ends here, plus what we add.
 
+mod certificate;
 mod request;
 mod response;
 
 pub(crate) use request::{is_upgrade, write_request_head};
-pub(crate) use response::{ResponseHeadOptions, write_response_head};
+pub(crate) use response::{ResponseHeadOptions, write_hsts, write_response_head};
 
 use crate::request::{Request, Response};
 use narrows_plan::{Facts, HeaderEdit, HttpListener, Route, Template};

@@ -1,6 +1,8 @@
 //! What is told of an exchange once it is over.
 
 use crate::downstream::Downstream;
+use crate::gate::Arrival;
+use crate::request::HTTP2;
 use crate::worker::{ExchangeMemory, Worker};
 use crate::{Fault, client};
 use narrows_observe::{AccessRecord, Calendar};
@@ -33,14 +35,19 @@ pub(crate) fn add(
     let Some(log) = &worker.log else { return };
     let (head, bytes) = (&memory.head, &memory.bytes[..]);
     let value = |known| head.field(known).map_or(&[][..], |field| field.value.of(bytes));
-    let (client, _) = client::address(downstream.peer.address(), bytes, head, &listener.trusted_proxies);
+    let (client, _) =
+        client::address(downstream.arrival.peer.address(), bytes, head, &listener.trusted_proxies);
     log.add(&AccessRecord {
         time: Calendar::from_unix(worker.unix()),
         client,
-        listener: &worker.plan.listeners[downstream.place.listener].name,
+        listener: &worker.plan.listeners[downstream.arrival.place.listener].name,
         method: head.method_span.of(bytes),
         target: head.target.of(bytes),
-        version: if head.length == 0 { "" } else { head.version.as_str() },
+        version: match head.length {
+            0 => "",
+            _ if downstream.is_http2() => HTTP2,
+            _ => head.version.as_str(),
+        },
         host: std::str::from_utf8(head.host.of(bytes)).unwrap_or_default(),
         status: outcome.status,
         bytes_received: outcome.received,
@@ -54,5 +61,31 @@ pub(crate) fn add(
         datagrams: None,
         attempts: outcome.attempts,
         fault: outcome.fault.map_or("", |fault| fault.meaning().code),
+    });
+}
+
+/// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else.
+pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, what: &[u8], fault: Fault) {
+    let Some(log) = &worker.log else { return };
+    log.add(&AccessRecord {
+        time: Calendar::from_unix(worker.unix()),
+        client: arrival.peer.address(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
+        method: what,
+        target: &[],
+        version: "",
+        host: "",
+        status: 0,
+        bytes_received: 0,
+        bytes_sent: 0,
+        duration: started.elapsed(),
+        referer: &[],
+        user_agent: &[],
+        route: "",
+        upstream: "",
+        endpoint: "",
+        datagrams: None,
+        attempts: 0,
+        fault: fault.meaning().code,
     });
 }

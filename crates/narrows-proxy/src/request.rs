@@ -3,11 +3,17 @@
 use crate::{Fault, client};
 use narrows_observe::Calendar;
 use narrows_plan::{Fact, Facts, HttpListener, Pattern};
+use narrows_tls::{ClientCertificate, TlsFacts};
 use narrows_wire::http1::{Field, FieldName, RequestHead, ResponseHead, TargetForm, cookie};
+use narrows_wire::proxy_protocol::{Tlvs, kind};
 use narrows_wire::target::{self, Normalized, PathRules};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
+
+/// The version as records and rules name it.
+pub(crate) const HTTP2: &str = "HTTP/2";
 
 /// What is known of the connection that a request came on.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +28,12 @@ pub struct ConnectionFacts<'a> {
     pub local_port: u16,
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// Whether the request came on a stream of HTTP/2.
+    pub is_http2: bool,
+    /// What the TLS handshake told; `None` without TLS.
+    pub tls: Option<&'a TlsFacts>,
+    /// What the PROXY protocol header said besides addresses.
+    pub tlvs: Tlvs<'a>,
     /// Seconds since 1970.
     pub unix: u64,
 }
@@ -119,6 +131,34 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// The version, as records and rules name it.
+    pub fn version(&self) -> &'static str {
+        if self.connection.is_http2 { HTTP2 } else { self.head.version.as_str() }
+    }
+
+    /// Whether it is a call of gRPC, or of gRPC-Web.
+    pub fn is_grpc(&self) -> bool {
+        self.value(FieldName::ContentType).starts_with(b"application/grpc")
+    }
+
+    /// How long a call of gRPC may take, as its client says (`grpc-timeout`: up to eight digits and a unit).
+    pub fn grpc_timeout(&self) -> Option<Duration> {
+        let (unit, digits) = self.value(FieldName::GrpcTimeout).split_last()?;
+        if digits.len() > 8 || !self.is_grpc() {
+            return None;
+        }
+        let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        match unit {
+            b'H' => Some(Duration::from_secs(number * 3600)),
+            b'M' => Some(Duration::from_secs(number * 60)),
+            b'S' => Some(Duration::from_secs(number)),
+            b'm' => Some(Duration::from_millis(number)),
+            b'u' => Some(Duration::from_micros(number)),
+            b'n' => Some(Duration::from_nanos(number)),
+            _ => None,
+        }
+    }
+
     /// Remembers what the route's pattern captures in the path.
     pub fn capture(&mut self, pattern: &Pattern) {
         self.captures = pattern.captures(self.path);
@@ -164,10 +204,13 @@ impl Facts for RequestFacts<'_> {
             Fact::Target => String::from_utf8_lossy(request.head.path_and_query.of(request.bytes)),
             Fact::Query => String::from_utf8_lossy(request.query.unwrap_or_default()),
             Fact::Scheme => request.connection.scheme.into(),
-            Fact::HttpVersion => request.head.version.as_str().into(),
+            Fact::HttpVersion => request.version().into(),
             Fact::Source => request.client.to_string().into(),
             Fact::Listener => request.connection.listener.into(),
-            _ => Cow::default(),
+            _ => {
+                let told = tls_text(fact, request.connection.tls);
+                if told.is_empty() { proxy_fact(fact, request.connection.tlvs) } else { told }
+            }
         }
     }
 
@@ -213,9 +256,67 @@ impl Facts for RequestFacts<'_> {
         self.request.path.get(range)
     }
 
-    fn alpn(&self) -> &[String] {
-        &[]
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        tlv_text(self.request.connection.tlvs, kind)
     }
+
+    fn texts(&self, fact: Fact) -> &[String] {
+        tls_texts(fact, self.request.connection.tls)
+    }
+
+    fn flag(&self, fact: Fact) -> bool {
+        tls_flag(fact, self.request.connection.tls)
+    }
+}
+
+/// A text that a TLS handshake told; empty for any other.
+pub(crate) fn tls_text(fact: Fact, tls: Option<&TlsFacts>) -> Cow<'_, str> {
+    let Some(tls) = tls else { return Cow::default() };
+    let client =
+        |text: fn(&ClientCertificate) -> &String| tls.client.as_ref().map_or("", |client| text(client));
+    Cow::Borrowed(match fact {
+        Fact::ServerName => &tls.server_name,
+        Fact::TlsVersion => tls.version,
+        Fact::TlsCipher => tls.cipher,
+        Fact::TlsAlpn => &tls.protocol,
+        Fact::TlsClientSubject => client(|client| &client.subject),
+        Fact::TlsClientIssuer => client(|client| &client.issuer),
+        Fact::TlsClientSerial => client(|client| &client.serial),
+        Fact::TlsClientFingerprint => client(|client| &client.fingerprint),
+        _ => "",
+    })
+}
+
+/// A list that a TLS handshake told; empty for any other.
+pub(crate) fn tls_texts(fact: Fact, tls: Option<&TlsFacts>) -> &[String] {
+    match (fact, tls) {
+        (Fact::TlsClientNames, Some(TlsFacts { client: Some(client), .. })) => &client.names,
+        (Fact::Alpn, Some(tls)) if !tls.protocol.is_empty() => std::slice::from_ref(&tls.protocol),
+        _ => &[],
+    }
+}
+
+/// A yes or no that a TLS handshake told; no for any other.
+pub(crate) fn tls_flag(fact: Fact, tls: Option<&TlsFacts>) -> bool {
+    fact == Fact::TlsClientVerified && tls.is_some_and(|tls| tls.client.is_some())
+}
+
+/// A fact of the PROXY protocol header; empty for any other.
+pub(crate) fn proxy_fact(fact: Fact, tlvs: Tlvs<'_>) -> Cow<'_, str> {
+    let kind = match fact {
+        Fact::ProxyAuthority => kind::AUTHORITY,
+        Fact::ProxyAlpn => kind::ALPN,
+        Fact::ProxyUniqueId => kind::UNIQUE_ID,
+        _ => return Cow::default(),
+    };
+    tlv_text(tlvs, kind).unwrap_or_default()
+}
+
+/// A TLV as text; hexadecimal digits where it is not UTF-8.
+pub(crate) fn tlv_text(tlvs: Tlvs<'_>, kind: u8) -> Option<Cow<'_, str>> {
+    let value = tlvs.get(kind)?;
+    let digits = || value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Some(std::str::from_utf8(value).map_or_else(|_| digits().into(), Cow::Borrowed))
 }
 
 /// A fact of time in UTC; 0 for any other.

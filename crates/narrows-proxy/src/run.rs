@@ -5,6 +5,7 @@ use crate::{connection, tcp, udp};
 use narrows_observe::AccessLog;
 use narrows_plan::{Plan, Protocol};
 use narrows_runtime::{Accepted, Peer, PhaseWatch, Stream, TICK, accept};
+use narrows_tls::TlsContexts;
 use socket2::Socket;
 use std::io;
 use std::rc::Rc;
@@ -16,11 +17,12 @@ pub(crate) async fn life(
     number: usize,
     workers: usize,
     plan: Arc<Plan>,
+    tls: TlsContexts,
     sockets: Vec<(Place, Socket)>,
     log: Option<AccessLog>,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(number, plan, log));
+    let worker = Rc::new(Worker::new(number, plan, tls, log));
     for (place, socket) in sockets {
         if let Protocol::Udp(listener) = &worker.plan.listeners[place.listener].protocol {
             let sharing = if listener.quic { 1 } else { workers };

@@ -7,6 +7,7 @@ use narrows_plan::{AccessLog, Address, Bind, Plan, Protocol};
 use narrows_runtime::{
     BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, bind_datagrams, phases, spawn_worker,
 };
+use narrows_tls::{Reloading, TlsContexts};
 use socket2::Socket;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 pub struct Server {
     plan: Arc<Plan>,
+    tls: TlsContexts,
     sink: Option<LogSink>,
     workers: Vec<Vec<(Place, Socket)>>,
     bound: Vec<Bound>,
@@ -68,17 +70,20 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system gives no thread to look at the files of certificates.
+    #[error("cannot watch the certificates: {0}")]
+    Reloading(#[source] io::Error),
     /// The system gives no thread.
     #[error(transparent)]
     Worker(#[from] SpawnError),
 }
 
 impl Server {
-    /// Looks up the endpoints' names, opens the access log and binds every address for `workers` workers.
+    /// Looks up the endpoints' names, opens the access log and binds every address for `workers` workers. `tls` was loaded from the plan.
     ///
     /// # Errors
     /// The first thing that cannot be had; everything else is let go of.
-    pub fn bind(mut plan: Plan, workers: usize) -> Result<Server, StartError> {
+    pub fn bind(mut plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
         resolve(&mut plan)?;
         let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
             path: match &plan.settings.access_log {
@@ -89,6 +94,7 @@ impl Server {
         })?;
         let count = workers.max(1);
         let mut server = Server {
+            tls,
             sink,
             workers: (0..count).map(|_| Vec::new()).collect(),
             bound: Vec::new(),
@@ -149,14 +155,14 @@ impl Server {
             threads: Vec::new(),
             sink: None,
             unix_paths: std::mem::take(&mut self.unix_paths),
+            _reloading: self.tls.reload_on_change(&self.plan, say).map_err(StartError::Reloading)?,
         };
         let workers = self.workers.len();
         for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             let log = self.sink.as_ref().map(LogSink::worker_log);
-            let (plan, phase) = (Arc::clone(&self.plan), phase.clone());
-            running
-                .threads
-                .push(spawn_worker(number, move || run::life(number, workers, plan, sockets, log, phase))?);
+            let (plan, tls, phase) = (Arc::clone(&self.plan), self.tls.clone(), phase.clone());
+            let life = move || run::life(number, workers, plan, tls, sockets, log, phase);
+            running.threads.push(spawn_worker(number, life)?);
         }
         running.sink = self.sink.take();
         Ok(running)
@@ -176,6 +182,7 @@ pub struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
     sink: Option<LogSink>,
     unix_paths: Vec<PathBuf>,
+    _reloading: Reloading,
 }
 
 impl Running {
@@ -218,6 +225,12 @@ impl Drop for Running {
         self.stop();
         self.join();
     }
+}
+
+/// Prints a line to standard error; a reader that has gone is no failure.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr(), "narrows: {line}");
 }
 
 fn remove_sockets(paths: &[PathBuf]) {

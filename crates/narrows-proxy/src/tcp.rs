@@ -1,14 +1,19 @@
-//! The life of a TCP flow: peek, route, connect, pump.
+//! The life of a TCP flow: gate, peek, route, connect, pump.
 
 use crate::Fault;
-use crate::request::time_fact;
+use crate::gate::{self, Arrival};
+use crate::preface::preface;
+use crate::request::{proxy_fact, time_fact, tls_flag, tls_text, tls_texts, tlv_text};
+use crate::secure;
 use crate::tunnel::{self, Ends, Moved};
 use crate::worker::{OpenConnection, Place, Worker};
 use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::{Fact, Facts, Protocol, Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
-use narrows_upstream::{Cluster, ConnectFailure, Connection, Running, Tried};
+use narrows_tls::TlsFacts;
+use narrows_upstream::{Cluster, ConnectFailure, Connection, Purpose, Running, Tried};
 use narrows_wire::client_hello::{self, Peek};
+use narrows_wire::proxy_protocol::Tlvs;
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -27,10 +32,14 @@ pub struct TcpFacts<'a> {
     pub listener: &'a str,
     /// Port of the listener.
     pub local_port: u16,
+    /// What the PROXY protocol header said besides addresses.
+    pub tlvs: Tlvs<'a>,
     /// Server name that the client asked for, lower case; empty when none.
     pub server_name: &'a str,
-    /// Application protocols that it offered.
+    /// Application protocols that it offered; the one that was agreed on where TLS ends here.
     pub alpn: &'a [String],
+    /// What the TLS handshake told, where TLS ends here.
+    pub tls: Option<&'a TlsFacts>,
     /// Seconds since 1970.
     pub unix: u64,
 }
@@ -55,46 +64,65 @@ pub(crate) async fn life(
     _open: OpenConnection,
 ) {
     let started = Instant::now();
+    let Protocol::Tcp(listener) = &worker.plan.listeners[place.listener].protocol else { return };
     let mut stream = stream;
     let watch = worker.deadlines.watch();
+    let mut arrival = Arrival::new(place, peer);
     let mut outcome = Outcome::default();
-    if let Err(fault) = carry(&worker, place, &mut stream, peer, &watch, &mut outcome).await {
+    let passed = gate::pass(&worker, &mut stream, &watch, listener.timeouts.peek, &mut arrival).await;
+    if let (Ok(()), Some(acceptor)) = (&passed, worker.tls.acceptor(place.listener)) {
+        match Box::pin(secure::end_tls(&worker, acceptor, stream, &watch, &mut arrival)).await {
+            Some(inside) => stream = inside,
+            None => return,
+        }
+    }
+    let carried = match passed {
+        Ok(()) => carry(&worker, listener, &mut stream, &watch, &arrival, &mut outcome).await,
+        Err(refused) => Err(refused.unwrap_or(Fault::ClientGone)),
+    };
+    if let Err(fault) = carried {
         outcome.moved.fault = Some(fault);
         if !matches!(fault, Fault::ClientGone) {
             stream.reset_on_close();
         }
     }
-    record(&worker, place, peer, started, &outcome);
+    record(&worker, &arrival, started, &outcome);
 }
 
+/// Carries a flow that was let in: peek, route, connect, pump.
 async fn carry<'a>(
     worker: &'a Worker,
-    place: Place,
+    listener: &'a TcpListener,
     stream: &mut Stream,
-    peer: Peer,
     watch: &Watch,
+    arrival: &Arrival,
     outcome: &mut Outcome<'a>,
 ) -> Result<(), Fault> {
-    let plan = &worker.plan.listeners[place.listener];
-    let Protocol::Tcp(listener) = &plan.protocol else { return Ok(()) };
     let mut hello = ClientHello::default();
-    if listener.peeks {
+    if let Some(tls) = arrival.tls.as_deref() {
+        hello.server_name.clone_from(&tls.server_name);
+        hello.alpn.extend((!tls.protocol.is_empty()).then(|| tls.protocol.clone()));
+    } else if listener.peeks {
         hello = peek(worker, listener, stream, watch).await?;
     }
     let facts = TcpFacts {
-        source: peer.address(),
-        source_port: peer.port(),
-        listener: &plan.name,
-        local_port: place.local_port,
+        source: arrival.peer.address(),
+        source_port: arrival.peer.port(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
+        local_port: arrival.place.local_port,
+        tlvs: arrival.tlvs(),
         server_name: &hello.server_name,
         alpn: &hello.alpn,
+        tls: arrival.tls.as_deref(),
         unix: worker.unix(),
     };
     let upstream = route(listener, &facts, outcome)?;
     let cluster = worker.cluster(upstream);
     outcome.upstream = &cluster.name;
     outcome.server_name = std::mem::take(&mut hello.server_name);
-    let (mut connection, running) = connect(cluster, listener, peer, watch, outcome).await?;
+    let preface = preface(cluster.proxy_protocol, arrival, &outcome.server_name);
+    let (mut connection, running) =
+        connect(cluster, listener, arrival.peer, watch, &preface, outcome).await?;
 
     let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
     let ends = Ends { client: stream, server: &mut connection.stream };
@@ -168,6 +196,7 @@ async fn connect<'a>(
     listener: &TcpListener,
     peer: Peer,
     watch: &Watch,
+    preface: &[u8],
     outcome: &mut Outcome<'a>,
 ) -> Result<(Connection, Running), Fault> {
     let mut tried = Tried::default();
@@ -178,7 +207,7 @@ async fn connect<'a>(
         outcome.endpoint = &endpoint.label;
         outcome.attempts += 1;
         let running = endpoint.begin();
-        match endpoint.connect(watch, listener.timeouts.connect).await {
+        match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
             Ok(connection) => return Ok((connection, running)),
             Err(failed) => failure = failed,
         }
@@ -187,12 +216,12 @@ async fn connect<'a>(
     Err(Fault::Connect(failure))
 }
 
-fn record(worker: &Worker, place: Place, peer: Peer, started: Instant, outcome: &Outcome<'_>) {
+fn record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
         time: Calendar::from_unix(worker.unix()),
-        client: peer.address(),
-        listener: &worker.plan.listeners[place.listener].name,
+        client: arrival.peer.address(),
+        listener: &worker.plan.listeners[arrival.place.listener].name,
         method: b"TCP",
         target: &[],
         version: "",
@@ -218,7 +247,10 @@ impl Facts for TcpFacts<'_> {
             Fact::Source => self.source.to_string().into(),
             Fact::Listener => self.listener.into(),
             Fact::ServerName => self.server_name.into(),
-            _ => Cow::default(),
+            _ => {
+                let told = tls_text(fact, self.tls);
+                if told.is_empty() { proxy_fact(fact, self.tlvs) } else { told }
+            }
         }
     }
 
@@ -254,7 +286,15 @@ impl Facts for TcpFacts<'_> {
         None
     }
 
-    fn alpn(&self) -> &[String] {
-        self.alpn
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        tlv_text(self.tlvs, kind)
+    }
+
+    fn texts(&self, fact: Fact) -> &[String] {
+        if fact == Fact::Alpn { self.alpn } else { tls_texts(fact, self.tls) }
+    }
+
+    fn flag(&self, fact: Fact) -> bool {
+        tls_flag(fact, self.tls)
     }
 }

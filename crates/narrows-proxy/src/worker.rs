@@ -4,6 +4,7 @@ use crate::request::RequestMemory;
 use narrows_observe::{AccessLog, Calendar};
 use narrows_plan::{Plan, UpstreamId};
 use narrows_runtime::{Buffers, Deadlines, Tick};
+use narrows_tls::TlsContexts;
 use narrows_upstream::Cluster;
 use narrows_wire::http1::{RequestHead, ResponseHead};
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,9 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) log: Option<AccessLog>,
+    pub(crate) tls: TlsContexts,
+    /// Whether an upstream is told which address the client connected to.
+    pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -64,13 +68,19 @@ pub(crate) struct Place {
 
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(number: usize, plan: Arc<Plan>, log: Option<AccessLog>) -> Self {
-        let clusters = plan.upstreams.iter().map(|upstream| Cluster::new(upstream, number)).collect();
+    pub(crate) fn new(number: usize, plan: Arc<Plan>, tls: TlsContexts, log: Option<AccessLog>) -> Self {
+        let clusters = (0..)
+            .zip(&plan.upstreams)
+            .map(|(index, upstream)| Cluster::new(upstream, number, tls.connector(UpstreamId(index))));
+        let clusters = clusters.collect();
+        let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
             plan,
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
             log,
+            tls,
+            tells_destinations,
             clusters,
             draining: Cell::new(false),
             open: Cell::new(0),

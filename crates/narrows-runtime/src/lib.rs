@@ -16,7 +16,7 @@ pub use accept::{Accepted, accept};
 pub use buffers::{Buffer, Buffers};
 pub use deadline::{Deadlines, TICK, Tick, Watch};
 pub use socket::{BindError, BoundSocket, bind};
-pub use stream::{Peer, Stream};
+pub use stream::{Layer, Peer, Stream};
 pub use udp::{
     Arrivals, BATCH, Datagram, DatagramListener, DatagramSocket, Inbox, Message, Outbox, Sent, bind_datagrams,
 };

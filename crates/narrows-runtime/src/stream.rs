@@ -1,14 +1,19 @@
 //! A connected byte stream, TCP or Unix.
 
+use rustix::net::{RecvFlags, recv};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected byte stream. One task owns it; a read and a write may both wait in that task.
+///
+/// After [`Poll::Pending`] from a write, the caller repeats it with the same bytes first: a layer may hold their sealed
+/// form already. `Ready(n)` means that those `n` bytes have left.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP as it was accepted, non-blocking and not registered with the event loop yet. It becomes [`Stream::Tcp`] when it
@@ -18,6 +23,37 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix stream socket.
     Unix(UnixStream),
+    /// What another room makes of a stream: TLS over it, one of the messages inside it.
+    Layered(Box<dyn Layer>),
+}
+
+/// A byte stream that stands on another one. It keeps the promises of [`Stream`]'s methods of the same names.
+pub trait Layer: std::fmt::Debug {
+    /// As [`Stream::poll_read`].
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// As [`Stream::poll_write`].
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+    /// As [`Stream::shutdown_write`].
+    fn shutdown_write(&mut self) -> io::Result<()>;
+    /// As [`Stream::is_stale_now`].
+    fn is_stale_now(&mut self) -> bool;
+    /// As [`Stream::reset_on_close`].
+    fn reset_on_close(&mut self);
+    /// As [`Stream::socket`].
+    fn socket(&self) -> Option<&Stream>;
+    /// As [`Stream::is_message`].
+    fn is_message(&self) -> bool {
+        false
+    }
+    /// As [`Stream::was_refused`].
+    fn was_refused(&self) -> bool {
+        false
+    }
+    /// As [`Stream::poll_abandoned`].
+    fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Pending
+    }
 }
 
 /// A stream that the event loop does not know yet.
@@ -86,8 +122,62 @@ impl Stream {
             Stream::Fresh(_) => return Poll::Ready(Err(lost())),
             Stream::Tcp(stream) => Pin::new(stream).poll_read(context, &mut space),
             Stream::Unix(stream) => Pin::new(stream).poll_read(context, &mut space),
+            Stream::Layered(layer) => return layer.poll_read(context, buffer),
         };
         polled.map_ok(|()| space.filled().len())
+    }
+
+    /// Waits until more than `known` bytes have arrived and copies them into `buffer`, from the first on, without taking
+    /// them. A count that is not above `known` says that the other end has finished. Cancel safe.
+    ///
+    /// Who gives up with bytes left that are known has to [`unpeek`](Stream::unpeek) before anybody reads.
+    pub async fn peek(&mut self, buffer: &mut [u8], known: usize) -> io::Result<usize> {
+        // A look does not know what an earlier one saw; the event loop has to be told when to look again.
+        self.register()?;
+        loop {
+            let (ready, peeked) = match self {
+                Stream::Fresh(_) => return Err(lost()),
+                Stream::Tcp(stream) => (
+                    stream.ready(Interest::READABLE).await?,
+                    stream.try_io(Interest::READABLE, || peek_beyond(&*stream, buffer, known)),
+                ),
+                Stream::Unix(stream) => (
+                    stream.ready(Interest::READABLE).await?,
+                    stream.try_io(Interest::READABLE, || peek_beyond(&*stream, buffer, known)),
+                ),
+                Stream::Layered(_) => return Err(io::ErrorKind::Unsupported.into()),
+            };
+            match peeked {
+                // The kernel still holds what is known, and nothing will follow.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
+                    return Ok(known);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Has the event loop report bytes again that it has reported and that were only looked at.
+    pub fn unpeek(&mut self) -> io::Result<()> {
+        let gone = Stream::Fresh(FreshStream { stream: None, was_read: false });
+        *self = match std::mem::replace(self, gone) {
+            Stream::Tcp(stream) => Stream::fresh(stream.into_std()?),
+            Stream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream.into_std()?)?),
+            other @ (Stream::Fresh(_) | Stream::Layered(_)) => other,
+        };
+        Ok(())
+    }
+
+    /// The address of our own end; `None` for a Unix socket. Mapped IPv4 addresses are plain ones.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let address = match self {
+            Stream::Fresh(fresh) => fresh.stream.as_ref()?.local_addr().ok()?,
+            Stream::Tcp(stream) => stream.local_addr().ok()?,
+            Stream::Unix(_) => return None,
+            Stream::Layered(layer) => return layer.socket()?.local_address(),
+        };
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
     /// Writes some of `bytes`.
@@ -102,6 +192,30 @@ impl Stream {
             Stream::Fresh(_) => Poll::Ready(Err(lost())),
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Layered(layer) => layer.poll_write(context, bytes),
+        }
+    }
+
+    /// Writes some of several pieces with one system call; a layer takes the first one that is not empty.
+    pub fn poll_write_pieces(
+        &mut self,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Stream::Fresh(stream) = self {
+            match stream.get()?.write_vectored(pieces) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.register()?,
+                result => return Poll::Ready(result),
+            }
+        }
+        match self {
+            Stream::Fresh(_) => Poll::Ready(Err(lost())),
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Stream::Layered(layer) => {
+                let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
+                layer.poll_write(context, first)
+            }
         }
     }
 
@@ -113,6 +227,7 @@ impl Stream {
             Stream::Fresh(stream) => return stream.get()?.shutdown(std::net::Shutdown::Write),
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut context),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(&mut context),
+            Stream::Layered(layer) => return layer.shutdown_write(),
         };
         match polled {
             Poll::Ready(result) => result,
@@ -137,21 +252,54 @@ impl Stream {
             }
             Stream::Tcp(stream) => socket2::SockRef::from(&*stream).peek(&mut byte),
             Stream::Unix(stream) => socket2::SockRef::from(&*stream).peek(&mut byte),
+            Stream::Layered(layer) => return layer.is_stale_now(),
         };
         !matches!(answer, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Makes the kernel answer a close with a reset, so that the other end sees a failure instead of an end.
-    pub fn reset_on_close(&self) {
+    pub fn reset_on_close(&mut self) {
         let zero = Some(std::time::Duration::ZERO);
         let _ = match self {
             Stream::Fresh(FreshStream { stream: Some(stream), .. }) => {
-                socket2::SockRef::from(stream).set_linger(zero)
+                socket2::SockRef::from(&*stream).set_linger(zero)
             }
             Stream::Fresh(_) => Ok(()),
-            Stream::Tcp(stream) => socket2::SockRef::from(stream).set_linger(zero),
+            Stream::Tcp(stream) => socket2::SockRef::from(&*stream).set_linger(zero),
             Stream::Unix(_) => Ok(()),
+            Stream::Layered(layer) => {
+                layer.reset_on_close();
+                Ok(())
+            }
         };
+    }
+
+    /// Whether this carries one message, request and answer, and nothing after: a stream of HTTP/2.
+    pub fn is_message(&self) -> bool {
+        matches!(self, Stream::Layered(layer) if layer.is_message())
+    }
+
+    /// Whether the other end said that it has not begun to look at what was written: it may be sent again elsewhere
+    /// (RFC 9113 section 8.7).
+    pub fn was_refused(&self) -> bool {
+        matches!(self, Stream::Layered(layer) if layer.was_refused())
+    }
+
+    /// Ready once the other end of a message has given it up. Never for what is not a message: there only a read or a write
+    /// finds it out.
+    pub fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Stream::Layered(layer) => layer.poll_abandoned(context),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// The socket that everything stands on; `None` for a message, which shares its socket with others.
+    pub fn socket(&self) -> Option<&Stream> {
+        match self {
+            Stream::Layered(layer) => layer.socket(),
+            socket => Some(socket),
+        }
     }
 
     /// A stream that was accepted, non-blocking.
@@ -174,7 +322,18 @@ impl FreshStream {
     }
 }
 
+/// A look at what has arrived; no answer yet unless there is more than `known`, or the end.
+fn peek_beyond(socket: impl AsFd, buffer: &mut [u8], known: usize) -> io::Result<usize> {
+    match recv(socket, buffer, RecvFlags::PEEK)?.1 {
+        count if count > known || count == 0 => Ok(count),
+        _ => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
 /// The event loop did not take the stream, and the stream is gone with the attempt.
 fn lost() -> io::Error {
     io::Error::other("the stream could not be registered with the event loop")
 }
+
+#[cfg(test)]
+mod tests;

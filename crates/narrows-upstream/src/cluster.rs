@@ -1,12 +1,15 @@
 //! One upstream as one worker sees it.
 
 use crate::balancer::{self, Balancer, Tried};
+use crate::multiplexed::Multiplexed;
 use crate::pool::{Connection, Pool};
-use narrows_plan::{Address, Upstream};
+use narrows_plan::{Address, ProxyProtocolVersion, Upstream, UpstreamProtocol};
 use narrows_runtime::Tick;
+use narrows_tls::Connector;
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// One upstream as one worker sees it.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub struct Cluster {
     pub name: Box<str>,
     /// Further attempts after the first failed.
     pub retries: u32,
+    /// The PROXY protocol header that each connection begins with.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
     endpoints: Vec<EndpointState>,
     balancer: Box<dyn Balancer>,
 }
@@ -29,7 +34,13 @@ pub struct EndpointState {
     /// Share of the traffic.
     pub weight: u32,
     /// Idle connections.
-    pub pool: Pool,
+    pub(crate) pool: Pool,
+    /// Connections that carry many requests at once.
+    pub(crate) multiplexed: Multiplexed,
+    pub(crate) connector: Option<Arc<Connector>>,
+    pub(crate) protocol: UpstreamProtocol,
+    /// Name or address as it is written, for TLS.
+    pub(crate) server_name: Box<str>,
     running: Rc<Cell<u32>>,
 }
 
@@ -57,8 +68,8 @@ impl Drop for Running {
 }
 
 impl Cluster {
-    /// The cluster of an upstream whose endpoint names are resolved. `seed` differs between workers.
-    pub fn new(upstream: &Upstream, seed: usize) -> Self {
+    /// The cluster of an upstream whose endpoint names are resolved. `seed` differs between workers; `connector` begins TLS where the upstream wants it.
+    pub fn new(upstream: &Upstream, seed: usize, connector: Option<&Arc<Connector>>) -> Self {
         let endpoints = upstream
             .endpoints
             .iter()
@@ -67,12 +78,17 @@ impl Cluster {
                 label: endpoint.address.to_string().into(),
                 weight: endpoint.weight,
                 pool: Pool::new(upstream.pool),
+                multiplexed: Multiplexed::new(upstream),
+                connector: connector.cloned(),
+                protocol: upstream.protocol,
+                server_name: server_name(endpoint),
                 running: Rc::default(),
             })
             .collect();
         Cluster {
             name: upstream.name.clone(),
             retries: upstream.retries,
+            proxy_protocol: upstream.proxy_protocol,
             endpoints,
             balancer: balancer::for_upstream(upstream, seed),
         }
@@ -98,16 +114,29 @@ impl Cluster {
 
     /// Closes idle connections that have been idle or alive for too long.
     pub fn prune(&self, now: Tick) {
-        self.endpoints.iter().for_each(|endpoint| endpoint.pool.prune(now));
+        for endpoint in &self.endpoints {
+            endpoint.pool.prune(now);
+            endpoint.multiplexed.prune(now);
+        }
     }
 
     /// Closes every idle connection and says how many there were (descriptors ran out, or a drain began).
     pub fn shed(&self) -> usize {
-        self.endpoints.iter().map(|endpoint| endpoint.pool.shed()).sum()
+        self.endpoints.iter().map(|endpoint| endpoint.pool.shed() + endpoint.multiplexed.shed()).sum()
     }
 
     /// Gives a connection back after a request that left it in a known state.
     pub fn release(&self, endpoint: usize, connection: Connection, now: Tick) {
         self.endpoints[endpoint].pool.put(connection, now);
+    }
+}
+
+/// What a certificate of the endpoint is compared with when the configuration names nothing else.
+fn server_name(endpoint: &narrows_plan::Endpoint) -> Box<str> {
+    match (&endpoint.name, &endpoint.address) {
+        (Some(name), _) => name.clone(),
+        (None, Address::Socket(address)) => address.ip().to_string().into(),
+        (None, Address::Name(name, _)) => name.clone(),
+        (None, Address::Unix(_)) => "localhost".into(),
     }
 }

@@ -6,9 +6,11 @@
 mod balancer;
 mod cluster;
 mod connect;
+mod multiplexed;
 mod pool;
 
 pub use balancer::{Balancer, Tried};
 pub use cluster::{Cluster, EndpointState, Running};
 pub use connect::ConnectFailure;
+pub use narrows_tls::Purpose;
 pub use pool::{Connection, Pool};

@@ -55,7 +55,8 @@ impl Pool {
     pub fn put(&self, connection: Connection, now: Tick) {
         let spent = self.limits.requests.is_some_and(|limit| connection.requests >= limit);
         let mut idle = self.idle.borrow_mut();
-        if !spent && idle.len() < self.limits.idle {
+        // A message ends with its answer; its connection is kept elsewhere.
+        if !spent && idle.len() < self.limits.idle && !connection.stream.is_message() {
             idle.push(Idle { connection, since: now });
         }
     }

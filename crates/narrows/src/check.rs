@@ -1,6 +1,6 @@
 //! `narrows check`: everything that is wrong, at once.
 
-use crate::load::{Files, show};
+use crate::load::{Files, Ready, complete, show};
 use clap::ValueEnum;
 use std::process::ExitCode;
 
@@ -29,17 +29,18 @@ enum Format {
 }
 
 pub(crate) fn check(arguments: &Arguments) -> ExitCode {
-    let loaded = match arguments.files.load() {
+    let mut loaded = match arguments.files.load() {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
+    let ready = complete(&mut loaded);
     match arguments.format {
         Format::Json => {
             crate::print(&format!("{:#}\n", loaded.diagnostics.to_json()));
         }
         Format::Text => {
             show(&loaded.diagnostics);
-            if let Some(plan) = &loaded.plan {
+            if let Some(Ready { plan, .. }) = &ready {
                 let (listeners, upstreams) = (plan.listeners.len(), plan.upstreams.len());
                 crate::print(&format!(
                     "ok: {}, {}\n",
@@ -49,7 +50,7 @@ pub(crate) fn check(arguments: &Arguments) -> ExitCode {
             }
         }
     }
-    if loaded.plan.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ready.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn counted(number: usize, noun: &str) -> String {

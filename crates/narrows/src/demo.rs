@@ -3,7 +3,7 @@
 mod backends;
 mod guide;
 
-use crate::load::show;
+use crate::load::{complete, show};
 use crate::run::Serving;
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,8 +31,8 @@ const HTTP_SERVERS: [(u16, &str); 6] = [
 ];
 /// The server that sends lines back.
 const LINE_SERVER: u16 = 9107;
-/// Where the proxy listens at layer 7 and at layer 4.
-const PROXY: (u16, u16) = (8080, 9090);
+/// Where the proxy listens: at layer 7, at layer 4, and over TLS.
+const PROXY: [u16; 3] = [8080, 9090, 8443];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -52,7 +52,7 @@ pub(crate) fn demo(arguments: &Arguments) -> ExitCode {
     }
     match start(&configuration, offset) {
         Ok(serving) => {
-            crate::print(&guide::text(PROXY.0 + offset, PROXY.1 + offset, offset));
+            crate::print(&guide::text(PROXY.map(|port| port + offset), offset));
             serving.until_stopped()
         }
         Err(message) => {
@@ -65,14 +65,15 @@ pub(crate) fn demo(arguments: &Arguments) -> ExitCode {
 
 /// Starts the servers, then the proxy.
 fn start(configuration: &str, offset: u16) -> Result<Serving, String> {
-    let loaded = narrows_config::load_text("demo.yaml", configuration, Path::new(""));
+    let mut loaded = narrows_config::load_text("demo.yaml", configuration, Path::new(""));
+    let ready = complete(&mut loaded);
     show(&loaded.diagnostics);
-    let plan = loaded.plan.ok_or("the configuration of the demo is wrong")?;
+    let ready = ready.ok_or("the configuration of the demo is wrong")?;
     for (port, name) in HTTP_SERVERS {
         backends::start_http(port + offset, name).map_err(|error| error.to_string())?;
     }
     backends::start_lines(LINE_SERVER + offset).map_err(|error| error.to_string())?;
-    Serving::start(plan, None)
+    Serving::start(ready, None)
 }
 
 /// The configuration with the port of every loopback address moved.

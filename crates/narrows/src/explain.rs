@@ -12,7 +12,7 @@ mod udp;
 use crate::load::{load, show};
 use crate::{fail, misused};
 use clap::ValueEnum;
-use narrows_plan::{Bind, Listener, Plan, Protocol, Recorder, Rule, Subject};
+use narrows_plan::{Bind, Listener, Plan, Protocol, ProxyProtocol, Recorder, Rule, Subject};
 use report::{Compared, Report, Seen, Skipped};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -184,6 +184,14 @@ fn headline(plan: &Plan, listener: &Listener) -> String {
     let binds: Vec<_> = listener.binds.iter().map(|(bind, _)| bind.to_string()).collect();
     let Listener { name, origin, protocol, .. } = listener;
     format!("{name} ({}), {} on {}", plan.locate(*origin), protocol.name(), binds.join(", "))
+}
+
+/// What connections to a listener begin with, where that is a PROXY protocol header.
+fn gate(listener: &Listener) -> Option<String> {
+    let ProxyProtocol { mode, sources } = listener.proxy_protocol.as_ref()?;
+    let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
+    let (mode, sources) = (mode.name(), sources.join(", "));
+    Some(format!("a PROXY protocol header is {mode} from {sources}: --source is the client that it names"))
 }
 
 /// Hears what the route table compares.

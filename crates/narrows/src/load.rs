@@ -1,7 +1,9 @@
 //! From the files that a command names to a plan.
 
 use crate::{fail, misused};
-use narrows_config::{Diagnostics, Loaded};
+use narrows_config::{Code, Diagnostics, Loaded, Severity};
+use narrows_plan::Plan;
+use narrows_tls::{Problem, ProblemKind, TlsContexts};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +48,28 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Loaded, ExitCode> {
         files if files.iter().any(is_stdin) => Err(misused("`-` (standard input) stands alone")),
         files => Ok(narrows_config::load(files)),
     }
+}
+
+/// A plan with what its TLS needs, read from the files that it names.
+pub(crate) struct Ready {
+    /// The plan.
+    pub(crate) plan: Plan,
+    /// Its certificates and keys.
+    pub(crate) tls: TlsContexts,
+}
+
+/// Reads the files that the plan names; what is wrong with them joins the other diagnostics. `None` when anything keeps the plan from being run.
+pub(crate) fn complete(loaded: &mut Loaded) -> Option<Ready> {
+    let (tls, problems) = TlsContexts::load(loaded.plan.as_ref()?);
+    for Problem { origin, kind, message, help } in problems {
+        let (severity, code) = match kind {
+            ProblemKind::Unreadable => (Severity::Error, Code::BadCertificate),
+            ProblemKind::Mismatch => (Severity::Error, Code::WrongKey),
+            ProblemKind::Expired => (Severity::Warning, Code::ExpiredCertificate),
+        };
+        loaded.add(origin, severity, code, message, help);
+    }
+    Some(Ready { plan: loaded.plan.take()?, tls: tls? })
 }
 
 /// Prints diagnostics on standard error, in colour where somebody looks.

@@ -1,9 +1,8 @@
 //! `narrows run`: from files to a serving process.
 
-use crate::load::{Files, show};
+use crate::load::{Files, Ready, complete, show};
 use crate::signals::{Signals, raise_descriptor_limit};
 use crate::{fail, say};
-use narrows_plan::Plan;
 use narrows_proxy::{Running, Server};
 use std::process::ExitCode;
 
@@ -26,13 +25,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let loaded = match arguments.files.load() {
+    let mut loaded = match arguments.files.load() {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
+    let ready = complete(&mut loaded);
     show(&loaded.diagnostics);
-    let Some(plan) = loaded.plan else { return ExitCode::FAILURE };
-    match Serving::start(plan, arguments.workers.map(usize::from)) {
+    let Some(ready) = ready else { return ExitCode::FAILURE };
+    match Serving::start(ready, arguments.workers.map(usize::from)) {
         Ok(serving) => serving.until_stopped(),
         Err(message) => fail(&message),
     }
@@ -49,12 +49,13 @@ impl Serving {
     ///
     /// # Errors
     /// A sentence; then nothing is left behind.
-    pub(crate) fn start(plan: Plan, workers: Option<usize>) -> Result<Self, String> {
+    pub(crate) fn start(ready: Ready, workers: Option<usize>) -> Result<Self, String> {
+        let Ready { plan, tls } = ready;
         raise_descriptor_limit();
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = workers.or(plan.settings.workers).unwrap_or_else(cores);
         let signals = Signals::catch().map_err(|error| format!("cannot catch signals: {error}"))?;
-        let server = Server::bind(plan, workers).map_err(|error| error.to_string())?;
+        let server = Server::bind(plan, tls, workers).map_err(|error| error.to_string())?;
         let bound = server.bound().to_vec();
         let running = server.start().map_err(|error| error.to_string())?;
         for socket in bound {

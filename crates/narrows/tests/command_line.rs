@@ -87,7 +87,7 @@ fn a_configuration_can_come_from_standard_input() {
     let printed = narrows(&["demo", "--print-config", "--port-offset", "77"], "");
     let checked = narrows(&["check", "-"], text(&printed.stdout));
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
-    assert_eq!(text(&checked.stdout), "ok: 2 listeners, 6 upstreams\n");
+    assert_eq!(text(&checked.stdout), "ok: 3 listeners, 6 upstreams\n");
     let wrong = narrows(&["check", "-"], "listeners: 1");
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong.stderr).contains("<stdin>:1:"), "{}", text(&wrong.stderr));
@@ -147,7 +147,7 @@ fn an_address_that_is_taken_ends_run_with_1_and_its_place() {
 
 #[test]
 fn a_reader_that_has_gone_is_no_panic() {
-    for words in [&["schema"][..], &["completions", "zsh"], &["check", "full.yaml"]] {
+    for words in [&["schema"][..], &["completions", "zsh"], &["check", "demo.yaml"]] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
             .args(words)
             .current_dir(examples())

@@ -16,15 +16,17 @@ pub(super) enum KeyedMap {
     Parameters,
     ResponseHeaders,
     Captures,
+    ProxyTlvs,
 }
 
 impl KeyedMap {
-    pub(super) const ALL: [(&'static str, KeyedMap); 5] = [
+    pub(super) const ALL: [(&'static str, KeyedMap); 6] = [
         ("request.headers", KeyedMap::Headers),
         ("request.cookies", KeyedMap::Cookies),
         ("request.params", KeyedMap::Parameters),
         ("response.headers", KeyedMap::ResponseHeaders),
         ("captures", KeyedMap::Captures),
+        ("proxy_protocol.tlv", KeyedMap::ProxyTlvs),
     ];
 
     fn name(self) -> &'static str {
@@ -68,8 +70,11 @@ impl Checker<'_> {
         if let Some(map) = map(&node.expr) {
             let message = format!("`{name}` is a map");
             let help = format!("ask for one entry: `{name}[\"name\"]`, or test it: `\"name\" in {name}`");
-            let help =
-                if map == KeyedMap::Captures { "ask for one group: `captures[1]`".into() } else { help };
+            let help = match map {
+                KeyedMap::Captures => "ask for one group: `captures[1]`".into(),
+                KeyedMap::ProxyTlvs => format!("ask for one type: `{name}[\"0xE1\"]`"),
+                _ => help,
+            };
             return self.fail(Problem::new(Code::TypeMismatch, self.range(node), message).help(help));
         }
         let known: Vec<&'static str> = Fact::ALL
@@ -94,7 +99,8 @@ impl Checker<'_> {
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if siblings.is_empty() => {
-                "names begin with `request.`, `response.`, `connection.`, `time.` or `captures`".into()
+                "names begin with `request.`, `response.`, `connection.`, `tls.`, `proxy_protocol.`, `time.` or `captures`"
+                    .into()
             }
             None => format!("known here: {}", siblings.join(", ")),
         };
@@ -117,6 +123,7 @@ impl Checker<'_> {
                 };
                 Expression::Capture(group)
             }
+            KeyedMap::ProxyTlvs => Expression::ProxyTlv(self.tlv_type(node, key)?),
         })
     }
 
@@ -126,8 +133,7 @@ impl Checker<'_> {
         let Some(map) = map(&target.expr) else {
             let target_type = self.check(target)?.value_type();
             let message = format!("{} cannot be asked for an entry", functions::kind(target_type));
-            let help =
-                "maps are request.headers, request.cookies, request.params, response.headers and captures";
+            let help = "maps are request.headers, request.cookies, request.params, response.headers, captures and proxy_protocol.tlv";
             return self.fail(Problem::new(Code::TypeMismatch, self.range(node), message).help(help));
         };
         match (map, &key.expr) {
@@ -170,7 +176,22 @@ impl Checker<'_> {
                 let message = "the groups of a pattern are known, compare with `\"\"` instead";
                 return self.fail(Problem::new(Code::Unsupported, self.range(node), message));
             }
+            KeyedMap::ProxyTlvs => Expression::HasProxyTlv(self.tlv_type(node, key)?),
         })
+    }
+
+    /// The type of a TLV as it is written in the protocol, `0xE1`.
+    fn tlv_type(&mut self, node: &IdedExpr, key: &str) -> Option<u8> {
+        let digits =
+            key.strip_prefix("0x").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(kind) => Some(kind),
+            None => {
+                let message = format!("`{key}` is not the type of a TLV");
+                let help = "write it as `proxy_protocol.tlv[\"0xE1\"]`, from 0x00 to 0xFF";
+                self.fail(Problem::new(Code::UnknownFact, self.range(node), message).help(help))
+            }
+        }
     }
 
     /// Whether a name means something where the expression stands.
@@ -183,16 +204,12 @@ impl Checker<'_> {
         let is_http = name.starts_with("request.") || name == "captures";
         if is_http && self.scope.tcp {
             let message = format!("there is no `{name}` at layer 4");
-            let help = "tcp and udp listeners know `connection.*` and `time.*`; set `protocol: http` to look at requests";
+            let help = "tcp and udp listeners know `connection.*`, `tls.*`, `proxy_protocol.*` and `time.*`; set `protocol: http` to look at requests";
             return self.fail(Problem::new(Code::NotAtThisLayer, self.range(node), message).help(help));
         }
         if name == "captures" && self.scope.condition {
             let message = "`captures` is known once a route was chosen, not in its conditions";
             return self.fail(Problem::new(Code::NoSuchCapture, self.range(node), message));
-        }
-        if matches!(name, "connection.sni" | "connection.alpn") && !self.scope.tcp {
-            let message = format!("`{name}` is known in tcp and udp listeners only");
-            return self.fail(Problem::new(Code::NotAtThisLayer, self.range(node), message));
         }
         Some(())
     }

@@ -4,18 +4,22 @@ use super::Lowering;
 use crate::code::Code;
 use crate::diagnostic::Finding;
 use crate::expression::Scope;
-use crate::model::{self, ForwardedKind, ListenerTimeouts, Protocol};
+use crate::model::{self, ForwardedKind, ListenerTimeouts, Protocol, ProxyProtocolMode};
 use crate::shape::OrOff;
 use crate::source::Place;
 use crate::tree::Text;
 use narrows_plan::{
     Bind, ForwardPath, Forwarded, HttpLimits, HttpListener, HttpTimeouts, Listener, PathMatching,
-    ServerPolicy, TrustedProxies,
+    ProxyProtocol, ServerPolicy, TrustedProxies,
 };
 use std::collections::HashMap;
 
 /// Keys of a listener that only http knows.
-const HTTP_KEYS: [&str; 10] = [
+const HTTP_KEYS: [&str; 14] = [
+    "http2",
+    "https_redirect",
+    "hsts",
+    "client_certificate_headers",
     "trusted_proxies",
     "forwarded",
     "via",
@@ -31,10 +35,13 @@ const HTTP_KEYS: [&str; 10] = [
 /// Keys of a listener that only udp knows.
 const UDP_KEYS: [&str; 2] = ["sessions", "quic"];
 
+/// Keys of a listener that connections have and datagrams have not.
+const CONNECTION_KEYS: [&str; 2] = ["tls", "proxy_protocol"];
+
 /// The protocols that know a deadline.
 fn protocols_of_timeout(key: &str) -> &'static [Protocol] {
     match key {
-        "connect" => &[Protocol::Http, Protocol::Tcp],
+        "connect" | "handshake" => &[Protocol::Http, Protocol::Tcp],
         "idle" | "peek" => &[Protocol::Tcp, Protocol::Udp],
         _ => &[Protocol::Http],
     }
@@ -52,14 +59,16 @@ impl Lowering<'_> {
             return None;
         }
         let binds = self.binds(written, protocol == Protocol::Udp, bound);
+        let tls = self.listener_tls(written, protocol);
         self.refuse_other_protocol(written, protocol);
+        let proxy_protocol = self.proxy_protocol(written);
         let protocol = match protocol {
             Protocol::Http => narrows_plan::Protocol::Http(Box::new(self.http(name, written))),
             Protocol::Tcp => narrows_plan::Protocol::Tcp(Box::new(self.tcp(name, written))),
             Protocol::Udp => narrows_plan::Protocol::Udp(Box::new(self.udp(name, written))),
         };
         let origin = self.reporter.sources.origin(name.place);
-        Some(Listener { name: name.text.as_str().into(), origin, binds, protocol })
+        Some(Listener { name: name.text.as_str().into(), origin, binds, proxy_protocol, tls, protocol })
     }
 
     fn binds(
@@ -86,17 +95,29 @@ impl Lowering<'_> {
         binds
     }
 
+    fn proxy_protocol(&mut self, written: &model::Listener) -> Option<ProxyProtocol> {
+        let written = written.proxy_protocol.as_ref()?;
+        let sources = written.sources.as_ref().and_then(|sources| self.networks(&sources.0))?;
+        let mode = match written.mode.unwrap_or(ProxyProtocolMode::Required) {
+            ProxyProtocolMode::Required => narrows_plan::ProxyProtocolMode::Required,
+            ProxyProtocolMode::Allowed => narrows_plan::ProxyProtocolMode::Allowed,
+        };
+        Some(ProxyProtocol { mode, sources })
+    }
+
     fn refuse_other_protocol(&mut self, written: &model::Listener, here: Protocol) {
         for (key, place) in &written.keys {
-            let of = if HTTP_KEYS.contains(key) {
-                Protocol::Http
+            let of: &[Protocol] = if HTTP_KEYS.contains(key) {
+                &[Protocol::Http]
             } else if UDP_KEYS.contains(key) {
-                Protocol::Udp
+                &[Protocol::Udp]
+            } else if CONNECTION_KEYS.contains(key) {
+                &[Protocol::Http, Protocol::Tcp]
             } else {
                 continue;
             };
-            if of != here {
-                self.refuse_key(key, *place, &[of], here);
+            if !of.contains(&here) {
+                self.refuse_key(key, *place, of, here);
             }
         }
         for (key, place) in written.timeouts.iter().flat_map(|timeouts| &timeouts.keys) {
@@ -157,6 +178,7 @@ impl Lowering<'_> {
         if let Some(model::ForwardPath::Normalized) = written.forward_path {
             listener.forward_path = ForwardPath::Normalized;
         }
+        self.http_security(written, &mut listener);
         self.http_routes(name, written, &mut listener);
         listener
     }

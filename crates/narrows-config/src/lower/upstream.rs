@@ -3,10 +3,10 @@
 use super::Lowering;
 use crate::code::Code;
 use crate::diagnostic::Finding;
-use crate::model::{Balance, Upstream};
+use crate::model::{Balance, ProxyProtocolVersion, Upstream};
 use crate::shape::{OrOff, TextOr};
 use crate::tree::Text;
-use narrows_plan::{Endpoint, PoolLimits, defaults};
+use narrows_plan::{Address, Endpoint, PoolLimits, defaults};
 
 impl Lowering<'_> {
     pub(super) fn upstream(&mut self, name: &Text, written: &Upstream) -> narrows_plan::Upstream {
@@ -26,7 +26,16 @@ impl Lowering<'_> {
                 self.reporter.report(Finding::warning(Code::BoundTwice, text.place, message).help(help));
             }
             let origin = self.reporter.sources.origin(text.place);
-            endpoints.push(Endpoint { address, weight: u32::try_from(weight).unwrap_or(u32::MAX), origin });
+            let name = match &address {
+                Address::Name(name, _) => Some(name.clone()),
+                Address::Socket(_) | Address::Unix(_) => None,
+            };
+            endpoints.push(Endpoint {
+                address,
+                name,
+                weight: u32::try_from(weight).unwrap_or(u32::MAX),
+                origin,
+            });
         }
         let balance = match written.balance {
             None | Some(Balance::RoundRobin) => narrows_plan::Balance::RoundRobin,
@@ -48,13 +57,22 @@ impl Lowering<'_> {
             pool.age = connections.age.and_then(OrOff::on).map(|duration| duration.0);
         }
         let retries = written.retries.and_then(|retries| u32::try_from(retries.number).ok());
-        narrows_plan::Upstream {
+        let mut upstream = narrows_plan::Upstream {
             name: name.text.as_str().into(),
             origin: self.reporter.sources.origin(name.place),
             endpoints,
             balance,
             pool,
             retries: retries.unwrap_or(defaults::RETRIES),
-        }
+            protocol: Default::default(),
+            tls: None,
+            grpc_web: false,
+            proxy_protocol: written.proxy_protocol.map(|version| match version {
+                ProxyProtocolVersion::V1 => narrows_plan::ProxyProtocolVersion::V1,
+                ProxyProtocolVersion::V2 => narrows_plan::ProxyProtocolVersion::V2,
+            }),
+        };
+        self.upstream_security(written, &mut upstream);
+        upstream
     }
 }

@@ -2,9 +2,11 @@
 
 use super::keys::StatusKey;
 use super::route::Route;
+use super::tls::{CertificateHeaders, Http2, ListenerTls};
 use super::{size, time};
 use crate::shape::{
-    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, choice, otherwise, table,
+    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, TextOr, choice,
+    otherwise, table,
 };
 use crate::tree::Text;
 use narrows_plan::defaults;
@@ -17,6 +19,19 @@ table! {
         bind: OneOrMany<Text> = REQUIRED,
         /// What is spoken: `http`, `tcp` or `udp`.
         protocol: Protocol = "http",
+        /// Encryption: a table, or the word `self-signed`.
+        tls: TextOr<ListenerTls> = otherwise("plain"),
+        /// http: what a client may take up with HTTP/2, or `off`. HTTP/2 is spoken after ALPN and after its preface.
+        http2: TextOr<Http2> = "on",
+        /// http, plain: every request is answered with its address under https (308), before any route.
+        https_redirect: Flag = "false",
+        /// http, with `tls`: how long browsers shall use https only (`Strict-Transport-Security`), or `off`.
+        hsts: OrOff<Duration> = "off",
+        /// http, with `tls`: headers that tell the upstream about the client's certificate: `client-cert` (RFC 9440), `xfcc`.
+        client_certificate_headers: CertificateHeaders = OPTIONAL,
+        /// The PROXY protocol header in front of everything else, in which a proxy tells who its client is. See
+        /// proxy-protocol.md.
+        proxy_protocol: ProxyProtocol = otherwise("none is expected"),
         /// Rules that choose what happens. The most specific one that matches wins, see routing.md.
         routes: Plain<Route> = OPTIONAL,
         /// Where traffic goes that no route takes. Without it, requests are answered with 404, TCP connections are
@@ -61,6 +76,28 @@ choice! {
         Tcp = "tcp",
         /// Datagrams.
         Udp = "udp",
+    }
+}
+
+table! {
+    /// The PROXY protocol header that connections begin with.
+    ProxyProtocol {
+        /// `required` closes connections without a valid header and those from elsewhere than `sources`; `allowed` takes
+        /// connections without one as plain ones, and never believes anybody but `sources`.
+        mode: ProxyProtocolMode = "required",
+        /// Addresses of the proxies that may send it, in CIDR notation. What they say is believed. A process that
+        /// connects to a Unix socket counts as `127.0.0.1`.
+        sources: OneOrMany<Text> = REQUIRED,
+    }
+}
+
+choice! {
+    /// Whether a connection without a PROXY protocol header is taken.
+    ProxyProtocolMode {
+        /// It is closed.
+        Required = "required",
+        /// It is a plain one.
+        Allowed = "allowed",
     }
 }
 
@@ -134,7 +171,7 @@ table! {
     ListenerTimeouts {
         /// To connect to an endpoint.
         connect: OrOff<Duration> = time(defaults::CONNECT),
-        /// http: from the first byte of a request head to its last.
+        /// http: from the first byte of a request head to its last; also to receive a PROXY protocol header.
         head: OrOff<Duration> = time(defaults::HEAD_TIMEOUT),
         /// http: between two reads of a request body.
         body_idle: OrOff<Duration> = time(defaults::BODY_IDLE),
@@ -152,7 +189,10 @@ table! {
         write_idle: OrOff<Duration> = time(defaults::WRITE_IDLE),
         /// tcp and udp: a connection or session on which nothing moves.
         idle: OrOff<Duration> = otherwise("`1h` for tcp, `60s` for udp"),
-        /// tcp, and udp with `quic`: to receive the TLS client hello when a route asks for it.
+        /// With `tls`: from the first byte of a handshake to its end.
+        handshake: OrOff<Duration> = super::tls::handshake(),
+        /// tcp, and udp with `quic`: to receive the TLS client hello when a route asks for it; also to receive a PROXY
+        /// protocol header.
         peek: OrOff<Duration> = time(defaults::PEEK),
     }
 }

@@ -53,13 +53,27 @@ fn meaning(fact: Fact) -> &'static str {
         Fact::Target => "path and query as received",
         Fact::Query => "the query as received, without `?`",
         Fact::Scheme => "`http` or `https`",
-        Fact::HttpVersion => "`1.0` or `1.1`",
+        Fact::HttpVersion => "`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`",
         Fact::Source => "the client's address, for http after `trusted_proxies`",
         Fact::SourcePort => "the port of the peer",
         Fact::Listener => "the name of the listener",
         Fact::LocalPort => "the port that the connection came to",
-        Fact::ServerName => "tcp and quic: the server name of the TLS client hello, or an empty text",
-        Fact::Alpn => "tcp and quic: the application protocols of the TLS client hello",
+        Fact::ServerName => "the server name that the TLS client asked for, or an empty text",
+        Fact::Alpn => {
+            "the application protocols of the TLS client hello; where TLS ends here, the one that was agreed on"
+        }
+        Fact::TlsVersion => "with `tls`: `1.2` or `1.3`; an empty text without",
+        Fact::TlsCipher => "with `tls`: the cipher suite",
+        Fact::TlsAlpn => "with `tls`: the application protocol that was agreed on",
+        Fact::TlsClientVerified => "whether the client showed a certificate, which then is valid",
+        Fact::TlsClientSubject => "the subject of the client's certificate",
+        Fact::TlsClientIssuer => "who signed it",
+        Fact::TlsClientSerial => "its serial number, hexadecimal",
+        Fact::TlsClientFingerprint => "its SHA-256, hexadecimal",
+        Fact::TlsClientNames => "its DNS names and URIs",
+        Fact::ProxyAuthority => "the host that the client asked for, as the PROXY protocol header says",
+        Fact::ProxyAlpn => "the application protocol, as the PROXY protocol header says",
+        Fact::ProxyUniqueId => "the connection's identity in the PROXY protocol header",
         Fact::Hour => "0 to 23, UTC",
         Fact::Minute => "0 to 59",
         Fact::DayOfWeek => "0 (Sunday) to 6",
@@ -122,10 +136,11 @@ const MAPS: &str = "
 | `request.params[\"name\"]` | a parameter of the query, decoded; the first of that name |
 | `response.headers[\"name\"]` | as above; in `response_headers` and error pages only |
 | `captures[1]`, `captures[\"name\"]` | a group of the route's path, where that is one `regex`; not in `when` |
+| `proxy_protocol.tlv[\"0xE1\"]` | a TLV of the PROXY protocol header by its type; hexadecimal digits where it is no text |
 
 An entry that is absent reads as an empty text; `\"name\" in request.headers` and `has(request.headers.name)` ask whether it is
-there. Keys are written out, not computed. Tcp and udp listeners know `connection.*` and
-`time.*` only.
+there. Keys are written out, not computed. Tcp and udp listeners know
+`connection.*`, `proxy_protocol.*` and `time.*` only.
 
 ";
 

@@ -114,8 +114,8 @@ impl<const LEAST: u64, const MOST: u64> JsonSchema for Number<LEAST, MOST> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Duration(pub(crate) std::time::Duration);
 
-/// Longest duration that can be written: a year.
-const LONGEST: u64 = 366 * 24 * 3600 * 1000;
+/// Longest duration that can be written: ten years.
+const LONGEST: u64 = 3660 * 24 * 3600 * 1000;
 
 impl Shape for Duration {
     fn decode(node: &Node, reporter: &mut Reporter) -> Option<Self> {
@@ -123,14 +123,14 @@ impl Shape for Duration {
             wrong_kind(node, "a duration", reporter);
             return None;
         };
-        let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+        let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
         let milliseconds = in_units(&text.text, &units).filter(|number| *number <= LONGEST);
         if milliseconds.is_none() {
             let message = format!("`{}` is not a duration", text.text);
             let help = if text.text.parse::<f64>().is_ok() {
                 format!("say the unit, `{}s` or `{0}ms` for instance", text.text)
             } else {
-                "write a whole number and a unit: `250ms`, `5s`, `2m` or `1h`".into()
+                "write a whole number and a unit: `250ms`, `5s`, `2m`, `1h` or `30d`".into()
             };
             reporter.report(Finding::error(Code::BadDuration, node.place, message).help(help));
         }
@@ -150,7 +150,7 @@ impl JsonSchema for Duration {
         inline_name("Duration")
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" })
+        json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
     }
 }
 

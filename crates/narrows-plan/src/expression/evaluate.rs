@@ -14,7 +14,8 @@ impl Expression {
             Expression::Literal(literal) => literal.value(),
             Expression::Fact(fact) => match fact.value_type() {
                 Type::Int => Value::Int(facts.number(*fact)),
-                Type::TextList => Value::TextList(Cow::Borrowed(facts.alpn())),
+                Type::TextList => Value::TextList(Cow::Borrowed(facts.texts(*fact))),
+                Type::Bool => Value::Bool(facts.flag(*fact)),
                 _ => Value::Text(facts.text(*fact)),
             },
             Expression::Header(name) => Value::Text(facts.header(name).unwrap_or_default()),
@@ -24,10 +25,12 @@ impl Expression {
             Expression::Capture(group) => {
                 Value::Text(Cow::Borrowed(facts.capture(*group).unwrap_or_default()))
             }
+            Expression::ProxyTlv(kind) => Value::Text(facts.proxy_tlv(*kind).unwrap_or_default()),
             Expression::HasHeader(name) => Value::Bool(facts.header(name).is_some()),
             Expression::HasCookie(name) => Value::Bool(facts.cookie(name).is_some()),
             Expression::HasParameter(name) => Value::Bool(facts.parameter(name).is_some()),
             Expression::HasResponseHeader(name) => Value::Bool(facts.response_header(name).is_some()),
+            Expression::HasProxyTlv(kind) => Value::Bool(facts.proxy_tlv(*kind).is_some()),
             Expression::Not(one) => Value::Bool(!one.truth(facts)?),
             // One side that decides is enough, also when the other has no value (as in CEL).
             Expression::And(one, two) => match one.truth(facts) {

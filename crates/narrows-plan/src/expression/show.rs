@@ -31,6 +31,8 @@ impl Expression {
             Expression::Parameter(name) => format!("request.params[{name:?}]"),
             Expression::ResponseHeader(name) => format!("response.headers[{name:?}]"),
             Expression::Capture(group) => format!("captures[{group}]"),
+            Expression::ProxyTlv(kind) => format!("proxy_protocol.tlv[\"{kind:#04X}\"]"),
+            Expression::HasProxyTlv(kind) => format!("\"{kind:#04X}\" in proxy_protocol.tlv"),
             Expression::HasHeader(name) => format!("{name:?} in request.headers"),
             Expression::HasCookie(name) => format!("{name:?} in request.cookies"),
             Expression::HasParameter(name) => format!("{name:?} in request.params"),

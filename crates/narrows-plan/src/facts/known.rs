@@ -43,7 +43,13 @@ impl Facts for Known {
     fn capture(&self, group: usize) -> Option<&str> {
         self.0.get(&format!("capture {group}")).map(String::as_str)
     }
-    fn alpn(&self) -> &[String] {
+    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
+        self.find(&format!("tlv {kind}"))
+    }
+    fn texts(&self, _: Fact) -> &[String] {
         &[]
+    }
+    fn flag(&self, fact: Fact) -> bool {
+        self.find(fact.name()).is_some_and(|value| value == "true")
     }
 }

@@ -52,7 +52,6 @@ struct Progressing {
     send_failed: bool,
     buffer: Option<Buffer>,
     filled: usize,
-    interim: Vec<u8>,
     wait: Option<Wait>,
     began: Tick,
     patience: Patience,
@@ -83,10 +82,13 @@ impl Attempt<'_, '_> {
             send_failed: false,
             buffer: None,
             filled: 0,
-            interim: Vec::new(),
             wait: None,
             began: self.forwarding.worker.now(),
-            patience: Patience::Waiting,
+            // A message that its client gives up says so at once, and costs nothing to ask.
+            patience: match self.downstream.is_http2() {
+                true => Patience::Watching,
+                false => Patience::Waiting,
+            },
         };
         let result = poll_fn(|context| self.poll(context, &mut state, response)).await;
         match (result, state.buffer) {
@@ -95,7 +97,7 @@ impl Attempt<'_, '_> {
             (Err(fault), _) => Err(Failed {
                 fault,
                 unanswered: fault == Fault::ResponseMissing && state.filled == 0,
-                unsent: state.sent == 0,
+                unsent: state.sent == 0 || self.connection.stream.was_refused(),
             }),
         }
     }
@@ -111,7 +113,7 @@ impl Attempt<'_, '_> {
         if let Poll::Ready(Err(fault)) = self.poll_upload(context, state) {
             return Poll::Ready(Err(fault));
         }
-        self.poll_interim(context, state)?;
+        self.poll_interim(context)?;
         if let Poll::Ready(result) = self.poll_head(context, state, response) {
             return Poll::Ready(result);
         }
@@ -266,11 +268,11 @@ impl Attempt<'_, '_> {
                         return Poll::Ready(Ok(()));
                     }
                     Ok(Progress::Complete) => {
-                        self.take_interim(&buffer, state, response);
+                        self.take_interim(&buffer, response);
                         buffer.copy_within(response.length..state.filled, 0);
                         state.filled -= response.length;
                         response.clear();
-                        self.poll_interim(context, state)?;
+                        self.poll_interim(context)?;
                         state.wait = None;
                     }
                 }
@@ -279,19 +281,22 @@ impl Attempt<'_, '_> {
         }
     }
 
-    fn take_interim(&mut self, bytes: &[u8], state: &mut Progressing, response: &ResponseHead) {
+    fn take_interim(&mut self, bytes: &[u8], response: &ResponseHead) {
         /// More interim answers than this to a client that takes none are dropped: they are hints (RFC 9110 section 15.2).
         const WAITING_BYTES: usize = 64 << 10;
         let knows = self.forwarding.request.head.version == Version::Http11;
-        if knows && state.interim.len() < WAITING_BYTES {
-            self.forwarding.write_head(bytes, response, Recode::Nothing, true, &mut state.interim);
+        let waiting = &mut self.downstream.waiting;
+        if knows && waiting.len() < WAITING_BYTES {
+            self.forwarding.write_head(bytes, response, Recode::Nothing, true, waiting);
         }
     }
 
-    fn poll_interim(&mut self, context: &mut Context<'_>, state: &mut Progressing) -> Result<(), Fault> {
-        while !state.interim.is_empty() {
-            match self.downstream.stream.poll_write(context, &state.interim) {
-                Poll::Ready(Ok(count)) if count > 0 => drop(state.interim.drain(..count)),
+    /// Sends interim answers as far as the client takes them; what it does not take goes before the final one.
+    fn poll_interim(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
+        let Downstream { stream, waiting, .. } = &mut *self.downstream;
+        while !waiting.is_empty() {
+            match stream.poll_write(context, waiting) {
+                Poll::Ready(Ok(count)) if count > 0 => drop(waiting.drain(..count)),
                 Poll::Ready(_) => return Err(Fault::ClientGone),
                 Poll::Pending => break,
             }

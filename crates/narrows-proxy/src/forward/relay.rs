@@ -59,6 +59,7 @@ pub(super) async fn life(
 
     out.clear();
     forwarding.write_head(&buffer[..end], response, recode, keep_alive, out);
+    downstream.take_waiting(out);
     let mut download = Flow::new(response.framing, recode, None);
     let mut relayed =
         Relayed { connection, sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
@@ -103,6 +104,9 @@ impl Relay<'_, '_> {
             return Poll::Ready(result);
         }
         self.poll_upload(context)?;
+        if self.downstream.stream.poll_abandoned(context).is_ready() {
+            return Poll::Ready(Err(Fault::ClientGone));
+        }
         self.poll_deadline(context)
     }
 

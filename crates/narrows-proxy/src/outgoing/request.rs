@@ -1,5 +1,6 @@
 //! The head of a request on its way upstream.
 
+use super::certificate::write_certificate;
 use super::{copy_fields, is_edited_away, write_edits, write_field, write_template_field, write_value};
 use crate::request::Request;
 use narrows_plan::{ForwardPath, Forwarded, HttpListener, PathRewrite, Route};
@@ -43,6 +44,7 @@ pub(crate) fn write_request_head(
 
     let upgrade = is_upgrade(request);
     let Forwarded { x_forwarded, forwarded } = listener.forwarded;
+    let certificate = listener.certificate_headers;
     let edits = &route.request_edits;
     copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
         let kept = match field.known {
@@ -54,6 +56,10 @@ pub(crate) fn write_request_head(
                 !x_forwarded && !field.listed
             }
             FieldName::Forwarded => !forwarded && !field.listed,
+            FieldName::ClientCert | FieldName::ClientCertChain => {
+                !certificate.client_cert && request.peer_is_trusted && !field.listed
+            }
+            FieldName::XForwardedClientCert => !certificate.xfcc && request.peer_is_trusted && !field.listed,
             _ => !field.is_hop_by_hop(),
         };
         kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
@@ -67,8 +73,11 @@ pub(crate) fn write_request_head(
     if forwarded {
         write_forwarded(request, out);
     }
+    if let Some(client) = request.connection.tls.and_then(|tls| tls.client.as_ref()) {
+        write_certificate(client, certificate, out);
+    }
     if let Some(pseudonym) = &listener.via {
-        let _ = write!(out, "Via: {} {pseudonym}\r\n", head.version.as_str().trim_start_matches("HTTP/"));
+        let _ = write!(out, "Via: {} {pseudonym}\r\n", request.version().trim_start_matches("HTTP/"));
     }
     write_edits(edits, &facts, out);
     out.extend_from_slice(b"\r\n");

@@ -6,6 +6,7 @@ use crate::request::{Request, Response};
 use narrows_plan::{HeaderEdit, HttpListener, ServerPolicy};
 use narrows_wire::http1::{FieldName, ResponseHead, Version};
 use std::io::Write;
+use std::time::Duration;
 
 /// What the connection says about the head.
 pub(crate) struct ResponseHeadOptions<'a> {
@@ -37,7 +38,7 @@ pub(crate) fn write_response_head(
 
     let edits = if informational { &[] } else { options.edits };
     let mut has_date = informational;
-    let mut has_server = false;
+    let mut hsts = listener.hsts.filter(|_| request.connection.tls.is_some() && !informational);
     copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
         let kept = match field.known {
             FieldName::Other => !field.listed,
@@ -47,9 +48,10 @@ pub(crate) fn write_response_head(
                 has_date = true;
                 !field.listed
             }
-            FieldName::Server => {
-                has_server = true;
-                listener.server == ServerPolicy::Pass && !field.listed
+            FieldName::Server => listener.server == ServerPolicy::Pass && !field.listed,
+            FieldName::StrictTransportSecurity => {
+                hsts = None;
+                !field.listed
             }
             FieldName::Trailer => options.recode == Recode::Nothing && !field.listed,
             _ => !field.is_hop_by_hop(),
@@ -67,6 +69,9 @@ pub(crate) fn write_response_head(
     if !has_date {
         write_field("Date", options.date.as_bytes(), out);
     }
+    if let Some(hsts) = hsts {
+        write_hsts(hsts, out);
+    }
     if let (ServerPolicy::Replace(server), false) = (&listener.server, informational) {
         write_field("Server", server.as_bytes(), out);
     }
@@ -77,6 +82,13 @@ pub(crate) fn write_response_head(
         let response = Response { status: head.status, bytes, head: Some(head) };
         write_edits(edits, &request.facts(Some(response)), out);
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `Strict-Transport-Security` (RFC 6797 section 6.1).
+pub(crate) fn write_hsts(duration: Duration, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Strict-Transport-Security: max-age=");
+    write_number(duration.as_secs(), out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -8,6 +8,7 @@ use crate::{Fault, TcpFacts};
 use narrows_plan::{Address, Subject, UpstreamId};
 use narrows_runtime::{Datagram, DatagramSocket, Outbox, Tick};
 use narrows_upstream::{ConnectFailure, Tried};
+use narrows_wire::proxy_protocol::Tlvs;
 use narrows_wire::quic::{ConnectionId, Header};
 use std::time::Instant;
 
@@ -79,8 +80,10 @@ impl Flows<'_> {
             source_port: key.client.port(),
             listener: &self.worker.plan.listeners[self.place.listener].name,
             local_port: self.place.local_port,
+            tlvs: Tlvs::default(),
             server_name,
             alpn,
+            tls: None,
             unix: self.worker.unix(),
         };
         let subject = Subject { host: server_name, path: "" };

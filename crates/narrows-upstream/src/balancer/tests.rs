@@ -7,6 +7,7 @@ const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn cluster(balance: Balance, weights: &[u32]) -> Cluster {
     let endpoint = |(index, weight): (usize, &u32)| Endpoint {
+        name: None,
         address: Address::Socket(([127, 0, 0, 1], 1000 + index as u16).into()),
         weight: *weight,
         origin: Origin::default(),
@@ -18,8 +19,12 @@ fn cluster(balance: Balance, weights: &[u32]) -> Cluster {
         balance,
         pool: PoolLimits::default(),
         retries: 0,
+        proxy_protocol: None,
+        protocol: Default::default(),
+        tls: None,
+        grpc_web: false,
     };
-    Cluster::new(&upstream, 0)
+    Cluster::new(&upstream, 0, None)
 }
 
 fn picks(cluster: &Cluster, count: usize) -> Vec<usize> {

@@ -49,6 +49,8 @@ pub struct Step {
     pub consumed: usize,
     /// The payload among them; it may be empty.
     pub data: Range<usize>,
+    /// The part of the trailer section among them, with the empty line that ends it; empty without one.
+    pub trailers: Range<usize>,
     /// Whether the body is complete.
     pub done: bool,
 }
@@ -177,7 +179,11 @@ impl BodyReader {
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Step, BodyError> {
         let mut position = 0;
         let mut payload = 0;
+        let mut trailers = None;
         while position < bytes.len() && payload == 0 {
+            if trailers.is_none() && self.is_in_trailers() {
+                trailers = Some(position);
+            }
             match self.state {
                 State::Done => break,
                 State::Failed(error) => return Err(error),
@@ -202,7 +208,8 @@ impl BodyReader {
             }
         }
         let data = position..position + payload;
-        Ok(Step { consumed: data.end, data, done: self.is_done() })
+        let trailers = trailers.unwrap_or(position)..position;
+        Ok(Step { consumed: data.end, data, trailers, done: self.is_done() })
     }
 
     /// Goes over as much as belongs to the body: the wire bytes, and how many of them are payload.

@@ -138,6 +138,11 @@ field_names! {
     Origin = "origin",
     Http2Settings = "http2-settings",
     MaxForwards = "max-forwards",
+    ClientCert = "client-cert",
+    ClientCertChain = "client-cert-chain",
+    XForwardedClientCert = "x-forwarded-client-cert",
+    StrictTransportSecurity = "strict-transport-security",
+    GrpcTimeout = "grpc-timeout",
     Age = "age",
     Vary = "vary",
     Etag = "etag",
@@ -168,7 +173,7 @@ const fn candidates() -> [u8; 256] {
 /// The same for each case of a name, and different for each two names in `NAMES`.
 const fn hash(name: &[u8]) -> usize {
     let [first, .., last] = name else { return 0 };
-    (name.len() + 3 * (*first | 0x20) as usize + 45 * (*last | 0x20) as usize) % 256
+    (name.len() + 3 * (*first | 0x20) as usize + 160 * (*last | 0x20) as usize) % 256
 }
 
 impl FieldName {

@@ -12,7 +12,7 @@ fn the_demo_runs_a_configuration_without_any_diagnostic() {
 
 #[test]
 fn the_configuration_names_exactly_the_ports_that_the_demo_serves() {
-    let mut served = vec![PROXY.0, PROXY.1];
+    let mut served = PROXY.to_vec();
     served.extend(HTTP_SERVERS.iter().map(|(port, _)| port));
     served.push(LINE_SERVER);
     assert_eq!(ports(CONFIGURATION), served);
@@ -37,8 +37,9 @@ fn the_moved_configuration_is_right_too() {
 
 #[test]
 fn the_guide_names_the_ports_that_are_served() {
-    let text = guide::text(9080, 10090, 1000);
+    let text = guide::text([9080, 10090, 9443], 1000);
     assert!(text.contains("http://127.0.0.1:9080/v1/users"), "{text}");
     assert!(text.contains("telnet://127.0.0.1:10090"), "{text}");
+    assert!(text.contains("https://127.0.0.1:9443/ -i"), "{text}");
     assert!(text.contains("--print-config --port-offset 1000 | narrows explain - GET"), "{text}");
 }

@@ -1,7 +1,7 @@
 //! `explain` at layer 7.
 
 use super::outcome::{Outcome, Target, duration, pages, size};
-use super::{Arguments, Report, Trace, Url, headline, local_port, skipped};
+use super::{Arguments, Report, Trace, Url, gate, headline, local_port, skipped};
 use narrows_plan::{
     Action, FixedResponse, HeaderEdit, HttpListener, Listener, Part, Plan, Route, Subject, Template,
     UpstreamId,
@@ -9,7 +9,9 @@ use narrows_plan::{
 use narrows_proxy::{
     ConnectionFacts, Fault, Meaning, Request, RequestMemory, Response, preview_request_head,
 };
+use narrows_tls::TlsFacts;
 use narrows_wire::http1::{HeadLimits, Progress, RequestHead, parse_request};
+use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(
@@ -21,9 +23,17 @@ pub(super) fn explain(
     let url = &arguments.url;
     let mut report =
         Report { listener: headline(plan, listener), lists_skipped: arguments.all, ..Report::default() };
-    if url.scheme == "https" {
-        report.notes.push("this version takes no TLS: explained as plain HTTP".to_owned());
+    let is_tls = listener.tls.is_some();
+    if (url.scheme == "https") != is_tls {
+        let speaks = if is_tls { "TLS" } else { "plain HTTP" };
+        report.notes.push(format!("this listener speaks {speaks}: explained so"));
     }
+    let (host, _) = narrows_wire::target::split_host_port(url.authority.as_bytes()).unwrap_or_default();
+    let tls = is_tls.then(|| TlsFacts {
+        server_name: arguments.sni.clone().unwrap_or_else(|| host.to_ascii_lowercase()),
+        ..TlsFacts::default()
+    });
+    report.notes.extend(gate(listener));
     let bytes = head_text(url, arguments).into_bytes();
     let mut head = RequestHead::default();
     let limits = HeadLimits {
@@ -47,7 +57,10 @@ pub(super) fn explain(
         peer_port: 0,
         listener: &listener.name,
         local_port: local_port(listener, url),
-        scheme: "http",
+        scheme: if is_tls { "https" } else { "http" },
+        is_http2: false,
+        tls: tls.as_ref(),
+        tlvs: Tlvs::default(),
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut memory = RequestMemory::default();

@@ -1,6 +1,6 @@
 //! What happens to a request in the end, as text and as JSON.
 
-use narrows_plan::{ErrorPages, Plan, StatusPattern, Upstream};
+use narrows_plan::{ErrorPages, Plan, ProxyProtocolVersion, StatusPattern, Upstream};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(super) struct Target {
     place: String,
     balance: &'static str,
     attempts: u32,
+    /// Version of the PROXY protocol header that it gets.
+    proxy_protocol: Option<&'static str>,
     endpoints: Vec<Candidate>,
 }
 
@@ -134,14 +136,18 @@ impl Target {
             place: plan.locate(upstream.origin),
             balance: upstream.balance.name(),
             attempts: upstream.retries.saturating_add(1),
+            proxy_protocol: upstream.proxy_protocol.map(ProxyProtocolVersion::name),
             endpoints: endpoints.collect(),
         }
     }
 
     fn write(&self, shows_share: bool, lines: &mut Vec<String>) {
-        let Target { share, name, place, balance, attempts, endpoints } = self;
+        let Target { share, name, place, balance, attempts, proxy_protocol, endpoints } = self;
         let share = if shows_share { format!("{share:.1} % to ") } else { String::new() };
-        lines.push(format!("{share}upstream {name} ({place}), {balance}, at most {attempts} attempts"));
+        let header = proxy_protocol.map(|version| format!(", PROXY protocol {version}")).unwrap_or_default();
+        lines.push(format!(
+            "{share}upstream {name} ({place}), {balance}, at most {attempts} attempts{header}"
+        ));
         lines.extend(endpoints.iter().map(|endpoint| {
             let Candidate { address, weight, share, place } = endpoint;
             format!("  endpoint {address} weight {weight} ({share:.0} %)  {place}")
@@ -160,6 +166,7 @@ impl Target {
             "share_percent": self.share,
             "balance": self.balance,
             "attempts": self.attempts,
+            "proxy_protocol": self.proxy_protocol,
             "endpoints": endpoints,
         })
     }

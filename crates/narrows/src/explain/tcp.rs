@@ -1,9 +1,10 @@
 //! `explain` at layer 4.
 
 use super::outcome::{Outcome, Target, duration};
-use super::{Arguments, Report, Trace, headline, local_port, skipped};
+use super::{Arguments, Report, Trace, gate, headline, local_port, skipped};
 use narrows_plan::{Listener, Plan, Subject, TcpListener};
 use narrows_proxy::TcpFacts;
+use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, arguments: &Arguments) -> Report {
@@ -14,8 +15,10 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, argum
         source_port: 0,
         listener: &listener.name,
         local_port: local_port(listener, url),
+        tlvs: Tlvs::default(),
         server_name: &server_name,
         alpn: &arguments.alpn,
+        tls: None,
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut trace = Trace::default();
@@ -42,12 +45,21 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, argum
     };
     Report {
         listener: headline(plan, listener),
-        notes: Vec::new(),
+        notes: gate(listener).into_iter().collect(),
         subject: vec![
             ("sni", if server_name.is_empty() { "none".to_owned() } else { server_name.clone() }),
             ("alpn", if arguments.alpn.is_empty() { "none".to_owned() } else { arguments.alpn.join(", ") }),
             ("source", arguments.source.to_string()),
-            ("peeks", if tcp.peeks { "yes, for the client hello".to_owned() } else { "no".to_owned() }),
+            (
+                "peeks",
+                if listener.tls.is_some() {
+                    "no, TLS ends here".to_owned()
+                } else if tcp.peeks {
+                    "yes, for the client hello".to_owned()
+                } else {
+                    "no".to_owned()
+                },
+            ),
         ],
         skipped: skipped(plan, rules, &trace, name, subject),
         lists_skipped: arguments.all,

@@ -93,3 +93,24 @@ fn a_quic_connection_is_explained_by_its_server_name() {
     assert!(datagram_report(true, &[]).contains("upstream b ("));
     assert!(datagram_report(false, &["--sni", "a.example.com"]).contains("note: --sni"));
 }
+
+#[test]
+fn the_header_in_front_of_a_connection_is_told_on_both_sides() {
+    let yaml = r#"
+listeners:
+  web:
+    bind: ":80"
+    proxy_protocol: { sources: 10.0.0.0/8 }
+    routes: [{ when: 'proxy_protocol.tlv["0xE1"] == "blue"', upstream: app }]
+    upstream: app
+upstreams: { app: { endpoints: ["127.0.0.1:1"], proxy_protocol: v2 } }
+"#;
+    let plan = narrows_config::load_text("test.yaml", yaml, Path::new(".")).plan.unwrap();
+    let Line { arguments } = Line::parse_from(["explain", "test.yaml", "GET", "http://a/"]);
+    let listener = &plan.listeners[0];
+    let Protocol::Http(http) = &listener.protocol else { panic!("a listener for HTTP") };
+    let text = http::explain(&plan, listener, http, &arguments).to_text();
+    assert!(text.contains("a PROXY protocol header is required from 10.0.0.0/8"), "{text}");
+    assert!(text.contains("proxy_protocol.tlv[\"0xE1\"] = \"\""), "{text}");
+    assert!(text.contains("at most 3 attempts, PROXY protocol v2"), "{text}");
+}

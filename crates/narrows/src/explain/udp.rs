@@ -4,6 +4,7 @@ use super::outcome::{Outcome, Target, duration};
 use super::{Arguments, Report, Trace, headline, local_port, skipped};
 use narrows_plan::{Listener, Plan, Subject, UdpListener};
 use narrows_proxy::TcpFacts;
+use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(plan: &Plan, listener: &Listener, udp: &UdpListener, arguments: &Arguments) -> Report {
@@ -15,8 +16,10 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, udp: &UdpListener, argum
         source_port: 0,
         listener: &listener.name,
         local_port: local_port(listener, url),
+        tlvs: Tlvs::default(),
         server_name: &server_name,
         alpn,
+        tls: None,
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut trace = Trace::default();

@@ -1,0 +1,271 @@
+//! Encryption on either side.
+
+use super::Lowering;
+use super::listener::override_with;
+use crate::code::Code;
+use crate::diagnostic::Finding;
+use crate::model::{self, CertificateHeader, ClientMode, Profile, Protocol};
+use crate::shape::TextOr;
+use crate::source::Place;
+use crate::tree::Text;
+use narrows_plan::{
+    CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, Http2Limits, HttpListener,
+    ServerTls, TlsPolicy, TlsProfile, TlsVersion, UpstreamProtocol, defaults,
+};
+use std::path::PathBuf;
+
+impl Lowering<'_> {
+    /// How a listener ends TLS; `None` where it is plain, or where what is written cannot be used.
+    pub(super) fn listener_tls(
+        &mut self,
+        written: &model::Listener,
+        protocol: Protocol,
+    ) -> Option<Box<ServerTls>> {
+        let place = written.key("tls");
+        let speaks_http2 = protocol == Protocol::Http && self.http2(written).is_some();
+        let usual_alpn: &[&str] = match protocol {
+            Protocol::Http if speaks_http2 => &["h2", "http/1.1"],
+            Protocol::Http => &["http/1.1"],
+            Protocol::Tcp | Protocol::Udp => &[],
+        };
+        let mut tls = ServerTls {
+            origin: self.reporter.sources.origin(place),
+            certificates: Vec::new(),
+            policy: TlsPolicy::default(),
+            alpn: usual_alpn.iter().map(|protocol| (*protocol).into()).collect(),
+            clients: None,
+            handshake: Some(defaults::HANDSHAKE),
+        };
+        if let Some(timeouts) = &written.timeouts {
+            override_with(&mut tls.handshake, timeouts.handshake);
+        }
+        match written.tls.as_ref()? {
+            TextOr::Short(word) if word.text == "self-signed" => {}
+            TextOr::Short(word) => {
+                let message = format!("`{}` is not a way to end TLS", word.text);
+                let help = "write `self-signed`, or a table: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`";
+                self.reporter.report(Finding::error(Code::UnknownValue, word.place, message).help(help));
+                return None;
+            }
+            TextOr::Long(table) => {
+                if table.has("certificates") && table.certificates.is_none() {
+                    return None;
+                }
+                for certificate in table.certificates.iter().flat_map(|list| &list.0) {
+                    tls.certificates.extend(self.certificate(certificate));
+                }
+                tls.policy = self.policy(table.profile, table.minimum_version.as_ref());
+                if let Some(alpn) = &table.alpn {
+                    tls.alpn = self.alpn(&alpn.0, protocol, speaks_http2);
+                }
+                tls.clients = table.clients.as_ref().and_then(|clients| self.client_certificates(clients));
+            }
+        }
+        Some(Box::new(tls))
+    }
+
+    fn alpn(&mut self, written: &[Text], protocol: Protocol, speaks_http2: bool) -> Vec<Box<str>> {
+        let mut alpn = Vec::new();
+        for text in written {
+            let known = protocol == Protocol::Tcp || matches!(text.text.as_str(), "h2" | "http/1.1");
+            if text.text.is_empty() || text.text.len() > 255 || !known {
+                let message = format!("`{}` is not an application protocol that is spoken here", text.text);
+                let help = "http listeners speak `h2` and `http/1.1`";
+                self.reporter.report(Finding::error(Code::UnknownValue, text.place, message).help(help));
+            } else if text.text == "h2" && protocol == Protocol::Http && !speaks_http2 {
+                let message = "`h2` is offered, but `http2` is off";
+                self.reporter.report(Finding::error(Code::UnknownValue, text.place, message));
+            } else {
+                alpn.push(text.text.as_str().into());
+            }
+        }
+        alpn
+    }
+
+    fn client_certificates(&mut self, written: &model::ClientCertificates) -> Option<ClientCertificates> {
+        let ca = written.ca.as_ref()?;
+        Some(ClientCertificates {
+            required: written.mode != Some(ClientMode::Optional),
+            authorities: self.file(ca),
+            revocations: written.crl.iter().flat_map(|lists| &lists.0).map(|text| self.file(text)).collect(),
+            origin: self.reporter.sources.origin(ca.place),
+        })
+    }
+
+    fn certificate(&mut self, written: &model::Certificate) -> Option<CertificateFiles> {
+        let (chain, key) = (written.cert.as_ref()?, written.key.as_ref()?);
+        Some(CertificateFiles {
+            chain: self.file(chain),
+            key: self.file(key),
+            ocsp: written.ocsp.as_ref().map(|text| self.file(text)),
+            origin: self.reporter.sources.origin(chain.place),
+        })
+    }
+
+    fn file(&self, text: &Text) -> PathBuf {
+        self.folder.join(&text.text)
+    }
+
+    fn policy(&mut self, profile: Option<Profile>, version: Option<&Text>) -> TlsPolicy {
+        let profile = match profile {
+            Some(Profile::Modern) => TlsProfile::Modern,
+            Some(Profile::Intermediate) | None => TlsProfile::Intermediate,
+        };
+        let minimum_version = version.and_then(|text| match text.text.as_str() {
+            "1.2" => Some(TlsVersion::Tls12),
+            "1.3" => Some(TlsVersion::Tls13),
+            other => {
+                let message = format!("`{other}` is not a version of TLS that can be spoken");
+                let help = "write \"1.2\" or \"1.3\"; older ones are broken";
+                self.reporter.report(Finding::error(Code::UnknownValue, text.place, message).help(help));
+                None
+            }
+        });
+        if let (TlsProfile::Modern, Some(TlsVersion::Tls12), Some(text)) = (profile, minimum_version, version)
+        {
+            let message = "the profile `modern` does not speak TLS 1.2";
+            let help = "remove `minimum_version`, or write `profile: intermediate`";
+            self.reporter.report(Finding::error(Code::UnknownValue, text.place, message).help(help));
+        }
+        TlsPolicy { profile, minimum_version }
+    }
+
+    /// What an http listener says about HTTP/2, redirection to https and the client's certificate.
+    pub(super) fn http_security(&mut self, written: &model::Listener, listener: &mut HttpListener) {
+        listener.http2 = self.http2(written);
+        listener.https_redirect = written.https_redirect.is_some_and(|flag| flag.0);
+        listener.hsts = written.hsts.and_then(|hsts| hsts.on()).map(|duration| duration.0);
+        listener.certificate_headers = CertificateHeaders {
+            client_cert: written
+                .client_certificate_headers
+                .iter()
+                .any(|list| list.0.contains(&CertificateHeader::ClientCert)),
+            xfcc: written
+                .client_certificate_headers
+                .iter()
+                .any(|list| list.0.contains(&CertificateHeader::Xfcc)),
+        };
+        if listener.https_redirect && written.has("tls") {
+            let message = "`https_redirect` is for plain listeners, this one speaks TLS";
+            let help = "set it on the listener of port 80";
+            let finding = Finding::error(Code::NotExactlyOne, written.key("https_redirect"), message);
+            self.reporter.report(finding.label(written.key("tls"), "TLS is here").help(help));
+        }
+        for key in ["hsts", "client_certificate_headers"] {
+            if written.has(key) && !written.has("tls") {
+                let message = format!("`{key}` has no effect without `tls`");
+                self.reporter.report(Finding::error(Code::NotExactlyOne, written.key(key), message));
+            }
+        }
+    }
+
+    fn http2(&mut self, written: &model::Listener) -> Option<Http2Limits> {
+        let mut limits = Http2Limits::default();
+        match &written.http2 {
+            None => {}
+            Some(TextOr::Short(word)) if word.text == "off" => return None,
+            Some(TextOr::Short(word)) if word.text == "on" => {}
+            Some(TextOr::Short(word)) => {
+                let message = format!("`{}` is neither `on` nor `off`, nor a table", word.text);
+                self.reporter.report(Finding::error(Code::UnknownValue, word.place, message));
+            }
+            Some(TextOr::Long(table)) => {
+                if let Some(streams) = table.streams {
+                    limits.streams = u32::try_from(streams.number).unwrap_or(u32::MAX);
+                }
+                if let Some(window) = table.window {
+                    limits.window = self.window(window);
+                }
+                if let Some(window) = table.connection_window {
+                    limits.connection_window = self.window(window);
+                }
+                limits.ping = table.ping.and_then(|ping| ping.on()).map(|duration| duration.0);
+            }
+        }
+        Some(limits)
+    }
+
+    /// A window of HTTP/2 (RFC 9113 section 6.9): below its first size a connection could not begin.
+    fn window(&mut self, size: crate::shape::Size) -> u32 {
+        let range = 65_535..=(1 << 31) - 1;
+        if !range.contains(&size.bytes) {
+            let message = "a window is from 65535 bytes to 2147483647";
+            self.reporter.report(Finding::error(Code::NumberOutOfRange, size.place, message));
+        }
+        u32::try_from(size.bytes).unwrap_or(u32::MAX)
+    }
+
+    /// What an upstream says about encryption and about the version of HTTP.
+    pub(super) fn upstream_security(
+        &mut self,
+        written: &model::Upstream,
+        upstream: &mut narrows_plan::Upstream,
+    ) {
+        upstream.tls = self.upstream_tls(written);
+        upstream.protocol = match written.protocol {
+            None | Some(model::UpstreamProtocol::Http1) => UpstreamProtocol::Http1,
+            Some(model::UpstreamProtocol::Http2) => UpstreamProtocol::Http2,
+            Some(model::UpstreamProtocol::Auto) => UpstreamProtocol::Negotiated,
+        };
+        upstream.grpc_web = written.grpc_web.is_some_and(|flag| flag.0);
+        if upstream.protocol == UpstreamProtocol::Negotiated && !written.has("tls") {
+            let message = "`auto` asks the server with TLS, and there is no `tls` here";
+            let help =
+                "write `tls: true`, or say what the server speaks: `protocol: http1` or `protocol: http2`";
+            self.reporter
+                .report(Finding::error(Code::NotExactlyOne, written.key("protocol"), message).help(help));
+        }
+        if upstream.protocol != UpstreamProtocol::Http1 && upstream.proxy_protocol.is_some() {
+            let message =
+                "a connection of HTTP/2 carries the requests of many clients, and `proxy_protocol` names one";
+            let help = "write `protocol: http1`, or tell the client's address in headers (`forwarded`)";
+            let finding = Finding::error(Code::NotExactlyOne, written.key("proxy_protocol"), message);
+            self.reporter.report(finding.label(written.key("protocol"), "HTTP/2 is here").help(help));
+        }
+        if upstream.grpc_web && upstream.protocol == UpstreamProtocol::Http1 {
+            let message = "gRPC needs HTTP/2 to the upstream";
+            let help = "write `protocol: http2`";
+            self.reporter
+                .report(Finding::error(Code::NotExactlyOne, written.key("grpc_web"), message).help(help));
+        }
+    }
+
+    fn upstream_tls(&mut self, written: &model::Upstream) -> Option<Box<ClientTls>> {
+        let place = written.key("tls");
+        let mut tls = ClientTls {
+            origin: self.reporter.sources.origin(place),
+            verify: true,
+            authorities: None,
+            server_name: None,
+            certificate: None,
+            policy: TlsPolicy::default(),
+        };
+        match written.tls.as_ref()? {
+            TextOr::Short(word) if word.text == "true" => {}
+            TextOr::Short(word) if word.text == "false" => return None,
+            TextOr::Short(word) => {
+                let message = format!("`{}` is neither `true` nor a table", word.text);
+                let help = "write `tls: true`, or `tls: { ca: authorities.pem }`";
+                self.reporter.report(Finding::error(Code::UnknownValue, word.place, message).help(help));
+                return None;
+            }
+            TextOr::Long(table) => {
+                tls.verify = table.verify.is_none_or(|flag| flag.0);
+                tls.authorities = table.ca.as_ref().map(|text| self.file(text));
+                tls.server_name = table.server_name.as_ref().map(|text| text.text.as_str().into());
+                tls.certificate =
+                    table.certificate.as_ref().and_then(|certificate| self.certificate(certificate));
+                tls.policy = self.policy(table.profile, table.minimum_version.as_ref());
+                if !tls.verify && tls.authorities.is_some() {
+                    self.warn_unused_ca(table.key("ca"));
+                }
+            }
+        }
+        Some(Box::new(tls))
+    }
+
+    fn warn_unused_ca(&mut self, place: Place) {
+        let message = "`ca` has no effect with `verify: false`";
+        self.reporter.report(Finding::warning(Code::NotExactlyOne, place, message));
+    }
+}

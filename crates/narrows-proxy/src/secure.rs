@@ -1,0 +1,57 @@
+//! Ending the TLS of a client, before anything that it says is looked at.
+
+use crate::answer::Answer;
+use crate::downstream::Downstream;
+use crate::gate::Arrival;
+use crate::worker::Worker;
+use crate::{Fault, record};
+use narrows_plan::Protocol;
+use narrows_runtime::{Stream, Watch};
+use narrows_tls::{Acceptor, Refused, TlsFault};
+use narrows_wire::http1::{Method, Version};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// What a client that speaks TLS to a plain port gets: the alert `unexpected_message` (RFC 8446 section 6.2), which its library
+/// understands better than a page.
+pub(crate) const PLAIN_PORT_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 10];
+
+/// Ends the TLS of a client: the stream inside, with what the handshake told in `arrival`. `None`: the client was refused, which is recorded.
+pub(crate) async fn end_tls(
+    worker: &Worker,
+    acceptor: &Acceptor,
+    stream: Stream,
+    watch: &Watch,
+    arrival: &mut Arrival,
+) -> Option<Stream> {
+    let started = Instant::now();
+    watch.set(acceptor.timeout());
+    match acceptor.accept(stream, watch).await {
+        Ok((stream, facts)) => {
+            arrival.tls = Some(Rc::new(facts));
+            Some(stream)
+        }
+        Err(Refused { fault, stream }) => {
+            record::add_refused(worker, arrival, started, b"TLS", Fault::Handshake(fault));
+            if fault == (TlsFault::NotTls { http: true }) {
+                tell_plain_client(worker, stream, arrival).await;
+            }
+            None
+        }
+    }
+}
+
+/// Answers a request in plain HTTP on a TLS port, which everybody's browser can show.
+async fn tell_plain_client(worker: &Worker, stream: Stream, arrival: &Arrival) {
+    let listener = &worker.plan.listeners[arrival.place.listener];
+    let Protocol::Http(listener) = &listener.protocol else { return };
+    let fault = Fault::Handshake(TlsFault::NotTls { http: true });
+    let answer = Answer::to_fault(fault, None, &listener.error_pages);
+    let mut out = Vec::new();
+    answer.write(Method::Get, Version::Http11, false, &worker.date(), &[], &mut out);
+    let mut downstream = Downstream::new(stream, worker.deadlines.watch(), arrival.clone());
+    downstream.watch.set(listener.timeouts.write_idle);
+    if downstream.write_all(&out).await.is_ok() {
+        downstream.linger(worker).await;
+    }
+}

@@ -1,0 +1,67 @@
+//! Driving a handshake to its end.
+
+use crate::acceptor::Refused;
+use crate::facts::TlsFacts;
+use crate::fault::TlsFault;
+use crate::stream::TlsStream;
+use narrows_runtime::{Stream, Watch};
+use rustls::Connection;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+/// The first byte of a handshake record (RFC 8446 section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Runs the handshake within the deadline of `watch`.
+pub(crate) async fn run(
+    stream: Stream,
+    session: Connection,
+    watch: &Watch,
+) -> Result<(Stream, TlsFacts), Refused> {
+    let mut tls = TlsStream::new(stream, session);
+    let result = poll_fn(|context| match step(&mut tls, context) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => watch.poll_expired(context).map(|()| Err(TlsFault::TimedOut)),
+    })
+    .await;
+    match result {
+        Ok(()) => {
+            let facts = TlsFacts::of(&tls.session);
+            Ok((Stream::Layered(Box::new(tls)), facts))
+        }
+        Err(fault) => Err(Refused { fault, stream: tls.into_socket() }),
+    }
+}
+
+fn step(tls: &mut TlsStream, context: &mut Context<'_>) -> Poll<Result<(), TlsFault>> {
+    loop {
+        // What a server has left to say when it is done (session tickets) leaves with the first answer.
+        if !tls.session.is_handshaking() {
+            let is_client = matches!(tls.session, Connection::Client(_));
+            if is_client && tls.session.wants_write() {
+                ready!(tls.poll_flush(context)).map_err(|_| TlsFault::Gone)?;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if tls.session.wants_write() {
+            ready!(tls.poll_flush(context)).map_err(|_| TlsFault::Gone)?;
+        }
+        let count = ready!(tls.poll_receive(context)).map_err(|_| TlsFault::Gone)?;
+        if let Some(first) = tls.first.filter(|first| *first != HANDSHAKE) {
+            // An alert may come first from a client that has changed its mind.
+            return Poll::Ready(Err(if first == 21 {
+                TlsFault::Alert
+            } else {
+                TlsFault::NotTls { http: first.is_ascii_uppercase() }
+            }));
+        }
+        if count == 0 {
+            return Poll::Ready(Err(TlsFault::Gone));
+        }
+        if let Err(error) = tls.session.process_new_packets() {
+            // The alert tells the other end; when it does not take it, so be it.
+            let _ = tls.poll_flush(context);
+            return Poll::Ready(Err(TlsFault::of(&error)));
+        }
+    }
+}
