@@ -3,13 +3,15 @@
 //! * [`Setup`] writes a configuration and starts [`Narrows`]; it tells the ports and ends with the test.
 //! * [`Connection`] is one raw connection, of a client or of a backend, with deadlines on every read.
 //! * [`Backend`] accepts connections and plays a script on each; it records what it received.
-//! * [`servers`] starts real programs: nginx, PostgreSQL, MariaDB, OpenSSL, a WebSocket echo.
+//! * [`DatagramClient`] and [`DatagramServer`] are the same for UDP.
+//! * [`servers`] starts real programs: nginx, PostgreSQL, MariaDB, OpenSSL, Knot DNS, a WebSocket echo, aioquic.
 //!
 //! Everything here blocks, and panics with a reason when the other side does not behave: a panic is how a
 //! test fails. Nothing sleeps for a fixed time: waiting is [`until`], with a deadline.
 
 pub mod backend;
 pub mod connection;
+pub mod datagrams;
 pub mod deadline;
 pub mod folder;
 pub mod message;
@@ -21,6 +23,7 @@ pub mod setup;
 
 pub use backend::Backend;
 pub use connection::{Connection, End};
+pub use datagrams::{DatagramClient, DatagramServer};
 pub use deadline::{DEADLINE, until};
 pub use folder::Folder;
 pub use message::Message;

@@ -2,13 +2,15 @@
 
 pub mod certificates;
 pub mod haproxy;
+pub mod knot;
 pub mod mariadb;
 pub mod nginx;
 pub mod openssl;
 pub mod postgres;
+pub mod quic;
 pub mod websocket;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
@@ -49,7 +51,7 @@ pub fn free_port() -> u16 {
     for _ in 0..FIXED_PORTS.len() {
         let step = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
         let port = FIXED_PORTS.start + step % (FIXED_PORTS.end - FIXED_PORTS.start);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }

@@ -34,6 +34,12 @@ impl Setup {
         Setup::new().upstream("app", &[app]).listener("tcp", &keys)
     }
 
+    /// Datagrams: listener `udp` in front of the upstream `app` with one endpoint.
+    pub fn udp(app: &impl Display, keys: &str) -> Setup {
+        let keys = format!("protocol: udp\nupstream: app\n{keys}");
+        Setup::new().upstream("app", &[app]).listener("udp", &keys)
+    }
+
     /// Adds a listener.
     pub fn listener(mut self, name: &str, keys: &str) -> Setup {
         self.listeners.push((name.to_owned(), keys.to_owned()));

@@ -11,7 +11,7 @@ struct Program {
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 21] = [
     Program { name: "curl", package: "curl" },
     Program { name: "nginx", package: "nginx" },
     Program { name: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
@@ -25,13 +25,18 @@ const PROGRAMS: [Program; 16] = [
     Program { name: "mariadbd", package: "mariadb-server" },
     Program { name: "mariadb-install-db", package: "mariadb-server" },
     Program { name: "mariadb", package: "mariadb-client" },
+    Program { name: "knotd", package: "knot" },
+    Program { name: "dig", package: "bind9-dnsutils" },
+    Program { name: "dnsperf", package: "dnsperf" },
+    Program { name: "sipp", package: "sip-tester" },
+    Program { name: "iperf3", package: "iperf3" },
     Program { name: "setpriv", package: "util-linux" },
     Program { name: "kill", package: "procps" },
     Program { name: "python3", package: "python3-venv" },
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 1] = ["websockets>=14"];
+const PYTHON_PACKAGES: [&str; 2] = ["websockets>=14", "aioquic>=1.2"];
 const PYTHON: &str = "target/conformance-python";
 
 /// The tools of cargo, and their crates.
@@ -81,12 +86,12 @@ fn debian() -> Result<()> {
 fn python() -> Result<()> {
     let environment = root().join(PYTHON);
     let python = environment.join("bin/python3").display().to_string();
-    if output(&[&python, "-c", "import websockets.sync.client"]).is_ok() {
+    if output(&[&python, "-c", "import websockets.sync.client, aioquic.quic.connection"]).is_ok() {
         return Ok(());
     }
     let advice = format!(
         "make it with: python3 -m venv {PYTHON} && {PYTHON}/bin/pip install '{}'",
-        PYTHON_PACKAGES[0]
+        PYTHON_PACKAGES.join("' '")
     );
     let make = || -> Result<()> {
         run(&["python3", "-m", "venv", "--clear", &environment.display().to_string()])?;

@@ -10,6 +10,7 @@ mod route;
 mod tcp;
 mod texts;
 mod tls;
+mod udp;
 mod upstream;
 
 use crate::code::Code;
@@ -64,6 +65,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         }
         lowering.report_unused(&plan);
     }
+    lowering.refuse_unix_endpoints(&plan);
     plan.files = lowering.reporter.sources.names();
     Some(plan)
 }

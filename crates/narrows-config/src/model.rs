@@ -82,7 +82,8 @@ table! {
         /// with a weight.
         endpoints: Endpoints = REQUIRED,
         /// How a server is chosen: `round-robin` takes each in turn in proportion to the weights, `least-request` the
-        /// one with the fewest running requests in proportion to its weight.
+        /// one with the fewest running requests in proportion to its weight, `source-hash` and `consistent-hash` always the
+        /// same one for the same client address; with `consistent-hash` few clients move when servers are added or removed.
         balance: Balance = "round-robin",
         /// How connections are kept.
         connections: Connections = OPTIONAL,
@@ -120,6 +121,10 @@ choice! {
         RoundRobin = "round-robin",
         /// The fewest running requests.
         LeastRequest = "least-request",
+        /// The client's address points to one.
+        SourceHash = "source-hash",
+        /// The same, and few clients move when servers change.
+        ConsistentHash = "consistent-hash",
     }
 }
 

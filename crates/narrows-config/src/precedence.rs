@@ -2,7 +2,7 @@
 //!
 //! The most specific one does. Routes are compared by, in this order:
 //!
-//! 1. **Host** (for tcp the server name): an exact name before a wildcard, a wildcard with more labels before one with
+//! 1. **Host** (at layer 4 the server name): an exact name before a wildcard, a wildcard with more labels before one with
 //!    fewer (`*.eu.example.com` before `*.example.com`), any wildcard before a route without `host`.
 //! 2. **Path**: exact before prefix, a longer prefix before a shorter one, prefixes before globs, a glob with a longer
 //!    literal beginning before one with a shorter one, globs before regular expressions, these before a route without

@@ -16,6 +16,7 @@ fn compile(expression: &str, protocol: &str) -> Result<Expression, String> {
     let table = match &plan.listeners[0].protocol {
         Protocol::Http(http) => &http.table,
         Protocol::Tcp(tcp) => &tcp.table,
+        Protocol::Udp(udp) => &udp.table,
     };
     Ok(table.rules()[0].conditions[0].expression.clone())
 }

@@ -18,14 +18,14 @@ fn plan(text: &str) -> Plan {
 fn http(plan: &Plan) -> &HttpListener {
     match &plan.listeners[0].protocol {
         Protocol::Http(http) => http,
-        Protocol::Tcp(_) => panic!("a tcp listener"),
+        Protocol::Tcp(_) | Protocol::Udp(_) => panic!("a listener of layer 4"),
     }
 }
 
 fn tcp(plan: &Plan) -> &TcpListener {
     match &plan.listeners[0].protocol {
         Protocol::Tcp(tcp) => tcp,
-        Protocol::Http(_) => panic!("an http listener"),
+        Protocol::Http(_) | Protocol::Udp(_) => panic!("no tcp listener"),
     }
 }
 
@@ -265,6 +265,28 @@ fn json_has_one_object_for_each_diagnostic() {
     assert_eq!((&json[0]["line"], &json[0]["column"]), (&1.into(), &34.into()));
     assert_eq!((&json[0]["end_line"], &json[0]["end_column"]), (&1.into(), &42.into()));
     assert_eq!(json[0]["help"], "did you mean `upstream`?");
+}
+
+#[test]
+fn udp_listeners_carry_limits_defaults_and_whether_they_wait_for_a_hello() {
+    let udp = |text: &str| match plan(text).listeners.remove(0).protocol {
+        Protocol::Udp(udp) => *udp,
+        Protocol::Http(_) | Protocol::Tcp(_) => panic!("no udp listener"),
+    };
+    let dns = udp(
+        "listeners: { dns: { bind: ':53', protocol: udp, sessions: { limit: 9, answers: 1 }, upstream: a } }
+upstreams: { a: { endpoints: ['10.0.0.1:53'], balance: consistent-hash } }",
+    );
+    assert_eq!((dns.sessions.limit, dns.sessions.answers), (9, Some(1)));
+    assert_eq!(dns.timeouts.idle, Some(std::time::Duration::from_secs(60)));
+    assert!(!dns.quic && !dns.peeks && dns.fallback.is_some());
+    for (route, peeks) in [("sni: a.example.com", true), ("source: 10.0.0.0/8", false), ("alpn: h3", true)] {
+        let quic = udp(&format!(
+            "listeners: {{ q: {{ bind: ':443', protocol: udp, quic: true, routes: [{{ {route}, upstream: a }}] }} }}
+upstreams: {{ a: {{ endpoints: ['10.0.0.1:443'] }} }}"
+        ));
+        assert_eq!((quic.quic, quic.peeks, quic.sessions.limit), (true, peeks, 65_536), "{route}");
+    }
 }
 
 #[test]

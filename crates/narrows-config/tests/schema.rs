@@ -67,6 +67,7 @@ const PLACES: &[(&str, &str)] = &[
     ("PathMatching", "listeners: { web: { path_matching: { KEY: [] } } }\n"),
     ("Limits", "listeners: { web: { limits: { KEY: [] } } }\n"),
     ("ListenerTimeouts", "listeners: { web: { timeouts: { KEY: [] } } }\n"),
+    ("Sessions", "listeners: { web: { sessions: { KEY: [] } } }\n"),
     ("ErrorPage", "listeners: { web: { error_pages: { 404: { KEY: [] } } } }\n"),
     ("Route", "listeners: { web: { routes: [{ KEY: [] }] } }\n"),
     ("PathTable", "listeners: { web: { routes: [{ path: { KEY: [] } }] } }\n"),

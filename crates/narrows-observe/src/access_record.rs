@@ -1,4 +1,4 @@
-//! One line per request or TCP flow.
+//! One line per request, TCP flow or UDP session.
 
 use crate::Calendar;
 use narrows_plan::LogFormat;
@@ -6,7 +6,18 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// What is known of a request once its answer is over, or of a TCP flow once it has ended.
+/// The datagrams of a UDP session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagrams {
+    /// From the client.
+    pub received: u64,
+    /// To the client.
+    pub sent: u64,
+    /// Those of either side that could not be passed on.
+    pub dropped: u64,
+}
+
+/// What is known of a request once its answer is over, or of a TCP flow or UDP session once it has ended.
 #[derive(Debug)]
 pub struct AccessRecord<'a> {
     /// When it ended.
@@ -41,6 +52,8 @@ pub struct AccessRecord<'a> {
     pub upstream: &'a str,
     /// The last endpoint that was asked.
     pub endpoint: &'a str,
+    /// Of a UDP session, its datagrams.
+    pub datagrams: Option<Datagrams>,
     /// How many attempts were made.
     pub attempts: u32,
     /// The typed cause when something went wrong; empty when nothing did.
@@ -85,6 +98,12 @@ impl AccessRecord<'_> {
             self.duration.as_micros(),
             dash(self.fault),
         );
+        if let Some(Datagrams { received, sent, dropped }) = self.datagrams {
+            let _ = write!(
+                out,
+                " datagrams_received={received} datagrams_sent={sent} datagrams_dropped={dropped}"
+            );
+        }
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
@@ -111,13 +130,20 @@ impl AccessRecord<'_> {
         }
         let _ = write!(
             out,
-            ",\"status\":{},\"attempts\":{},\"bytes_received\":{},\"bytes_sent\":{},\"duration_us\":{}}}",
+            ",\"status\":{},\"attempts\":{},\"bytes_received\":{},\"bytes_sent\":{},\"duration_us\":{}",
             self.status,
             self.attempts,
             self.bytes_received,
             self.bytes_sent,
             self.duration.as_micros()
         );
+        if let Some(Datagrams { received, sent, dropped }) = self.datagrams {
+            let _ = write!(
+                out,
+                ",\"datagrams_received\":{received},\"datagrams_sent\":{sent},\"datagrams_dropped\":{dropped}"
+            );
+        }
+        out.push(b'}');
     }
 }
 

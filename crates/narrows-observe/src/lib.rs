@@ -8,5 +8,5 @@ mod access_record;
 mod calendar;
 
 pub use access_log::{AccessLog, LogSink};
-pub use access_record::AccessRecord;
+pub use access_record::{AccessRecord, Datagrams};
 pub use calendar::Calendar;

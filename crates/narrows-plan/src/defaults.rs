@@ -28,6 +28,10 @@ pub const WRITE_IDLE: Duration = Duration::from_secs(30);
 pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
 /// A TCP flow on which nothing moves.
 pub const TCP_IDLE: Duration = Duration::from_secs(3600);
+/// A UDP session on which nothing moves.
+pub const UDP_IDLE: Duration = Duration::from_secs(60);
+/// Sessions of a UDP listener at one time.
+pub const UDP_SESSIONS: usize = 65_536;
 /// To receive a TLS client hello when the route needs one.
 pub const PEEK: Duration = Duration::from_secs(5);
 /// Lowest average rate of a request body, bytes per second, after [`BODY_RATE_GRACE`].

@@ -20,6 +20,7 @@ mod route_table;
 mod settings;
 mod template;
 mod tls;
+mod udp;
 mod upstream;
 
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
@@ -41,6 +42,7 @@ pub use tls::{
     CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, ServerTls, TlsPolicy, TlsProfile,
     TlsVersion,
 };
+pub use udp::{SessionLimits, UdpListener, UdpTimeouts};
 pub use upstream::{Address, Balance, Endpoint, PoolLimits, Upstream, UpstreamId, UpstreamProtocol};
 
 /// One whole configuration, ready to run.

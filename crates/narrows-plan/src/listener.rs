@@ -1,8 +1,8 @@
 //! What is listened on, and under which limits.
 
 use crate::{
-    CertificateHeaders, Network, Origin, ProxyProtocol, Route, RouteTable, ServerTls, Template, UpstreamId,
-    defaults,
+    CertificateHeaders, Network, Origin, ProxyProtocol, Route, RouteTable, ServerTls, Template, UdpListener,
+    UpstreamId, defaults,
 };
 use std::fmt;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ pub enum Protocol {
     Http(Box<HttpListener>),
     /// Layer 4.
     Tcp(Box<TcpListener>),
+    /// Datagrams.
+    Udp(Box<UdpListener>),
 }
 
 impl Protocol {
@@ -42,6 +44,8 @@ impl Protocol {
         match self {
             Protocol::Http(_) => "http",
             Protocol::Tcp(_) => "tcp",
+            Protocol::Udp(listener) if listener.quic => "quic",
+            Protocol::Udp(_) => "udp",
         }
     }
 }
@@ -312,7 +316,7 @@ pub struct TcpListener {
     pub timeouts: TcpTimeouts,
 }
 
-/// One route of a TCP listener.
+/// One route of a TCP or UDP listener.
 #[derive(Debug, Clone)]
 pub struct TcpRoute {
     /// Stable name.

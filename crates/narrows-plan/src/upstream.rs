@@ -99,6 +99,10 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest running requests in proportion to its weight.
     LeastRequest,
+    /// The one that the client's address points to, in proportion to the weights.
+    SourceHash,
+    /// The same, and few clients move when endpoints are added or removed.
+    ConsistentHash,
 }
 
 impl Balance {
@@ -107,6 +111,8 @@ impl Balance {
         match self {
             Balance::RoundRobin => "round-robin",
             Balance::LeastRequest => "least-request",
+            Balance::SourceHash => "source-hash",
+            Balance::ConsistentHash => "consistent-hash",
         }
     }
 }

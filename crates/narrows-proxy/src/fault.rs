@@ -68,6 +68,12 @@ pub enum Fault {
     ProxyProtocolInvalid(InvalidHeader),
     /// The listener requires a PROXY protocol header, and the peer is not one that may send it.
     ProxyProtocolUntrusted,
+    /// All sessions of a UDP listener are taken.
+    SessionLimit,
+    /// A datagram that should begin a QUIC connection and does not.
+    QuicInitial,
+    /// A datagram that the way to its destination does not take.
+    DatagramTooLarge,
 }
 
 /// Who is to blame.
@@ -311,6 +317,23 @@ impl Fault {
             Fault::FlowReset => {
                 (Upstream, 502, "connection-reset", "connection_terminated", "A connection was reset.")
             }
+            Fault::SessionLimit => {
+                (Proxy, 503, "session-limit", "connection_limit_reached", "This server has no session left.")
+            }
+            Fault::QuicInitial => (
+                Downstream,
+                400,
+                "quic-initial-invalid",
+                "http_request_error",
+                "The first datagram begins no QUIC connection.",
+            ),
+            Fault::DatagramTooLarge => (
+                Proxy,
+                502,
+                "datagram-too-large",
+                "proxy_internal_error",
+                "A datagram is larger than the way to its destination takes.",
+            ),
             Fault::ProxyProtocolMissing => (
                 Downstream,
                 400,

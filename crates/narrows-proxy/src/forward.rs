@@ -76,7 +76,7 @@ async fn attempts<'a>(
     let mut tried = Tried::default();
     let mut retries = cluster.retries;
     let mut fault = Fault::Connect(ConnectFailure::Unreachable);
-    'endpoints: while let Some(index) = cluster.pick(&tried) {
+    'endpoints: while let Some(index) = cluster.pick(&tried, request.client) {
         let endpoint = cluster.endpoint(index);
         let _running = endpoint.begin();
         outcome.endpoint = &endpoint.label;

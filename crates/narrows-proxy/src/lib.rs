@@ -1,8 +1,8 @@
-//! The hallway: the life of a connection, of a request, of a TCP flow.
+//! The hallway: the life of a connection, of a request, of a TCP flow, of UDP sessions.
 //!
 //! Read [`Server`] first (sockets become workers), then `run` (a worker's life), `gate` (whose connection it is), `connection` (an HTTP connection from its first
-//! byte to its last), `exchange` (one request and its answer), `forward` (the attempts to have it answered) and `tcp` (a flow
-//! of layer 4). Each of them holds one function that shows its life in order.
+//! byte to its last), `exchange` (one request and its answer), `forward` (the attempts to have it answered) `tcp` (a flow
+//! of layer 4) and `udp` (the sessions of a listener for datagrams). Each of them holds one function that shows its life in order.
 
 mod answer;
 mod client;
@@ -23,6 +23,7 @@ mod secure;
 mod server;
 mod tcp;
 mod tunnel;
+mod udp;
 mod worker;
 
 pub use fault::{Fault, Meaning, Side};

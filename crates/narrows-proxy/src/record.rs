@@ -58,6 +58,7 @@ pub(crate) fn add(
         route: outcome.route,
         upstream: outcome.upstream,
         endpoint: outcome.endpoint,
+        datagrams: None,
         attempts: outcome.attempts,
         fault: outcome.fault.map_or("", |fault| fault.meaning().code),
     });
@@ -83,6 +84,7 @@ pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, 
         route: "",
         upstream: "",
         endpoint: "",
+        datagrams: None,
         attempts: 0,
         fault: fault.meaning().code,
     });

@@ -1,7 +1,7 @@
 //! The life of a worker: it accepts, ticks, drains and ends.
 
 use crate::worker::{OpenConnection, Place, Worker};
-use crate::{connection, tcp};
+use crate::{connection, tcp, udp};
 use narrows_observe::AccessLog;
 use narrows_plan::{Plan, Protocol};
 use narrows_runtime::{Accepted, Peer, PhaseWatch, Stream, TICK, accept};
@@ -12,9 +12,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// The life of a worker. `sockets` are its own, one for each place.
+/// The life of worker `number` of `workers`. `sockets` are its own, one for each place.
 pub(crate) async fn life(
     number: usize,
+    workers: usize,
     plan: Arc<Plan>,
     tls: TlsContexts,
     sockets: Vec<(Place, Socket)>,
@@ -23,6 +24,11 @@ pub(crate) async fn life(
 ) -> io::Result<()> {
     let worker = Rc::new(Worker::new(number, plan, tls, log));
     for (place, socket) in sockets {
+        if let Protocol::Udp(listener) = &worker.plan.listeners[place.listener].protocol {
+            let sharing = if listener.quic { 1 } else { workers };
+            tokio::task::spawn_local(udp::life(Rc::clone(&worker), place, socket, sharing));
+            continue;
+        }
         let accepting = accept(socket, phase.clone(), {
             let worker = Rc::clone(&worker);
             move |accepted| match accepted {
@@ -55,6 +61,8 @@ fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
         Protocol::Tcp(_) => {
             tokio::task::spawn_local(tcp::life(owned, place, stream, peer, open));
         }
+        // Datagrams come without connections.
+        Protocol::Udp(_) => {}
     }
 }
 

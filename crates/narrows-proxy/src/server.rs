@@ -3,8 +3,10 @@
 use crate::run;
 use crate::worker::Place;
 use narrows_observe::LogSink;
-use narrows_plan::{AccessLog, Address, Bind, Plan};
-use narrows_runtime::{BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, phases, spawn_worker};
+use narrows_plan::{AccessLog, Address, Bind, Plan, Protocol};
+use narrows_runtime::{
+    BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, bind_datagrams, phases, spawn_worker,
+};
 use narrows_tls::{Reloading, TlsContexts};
 use socket2::Socket;
 use std::io;
@@ -29,7 +31,7 @@ pub struct Server {
 pub struct Bound {
     /// Name of the listener.
     pub listener: String,
-    /// `http` or `tcp`.
+    /// `http`, `tcp`, `udp` or `quic`.
     pub protocol: &'static str,
     /// The address, with the real port where 0 was asked for.
     pub address: String,
@@ -102,7 +104,11 @@ impl Server {
         let plan = Arc::clone(&server.plan);
         for (index, listener) in plan.listeners.iter().enumerate() {
             for (address, origin) in &listener.binds {
-                let socket = bind(address, count).map_err(|source| StartError::Bind {
+                let bound = match &listener.protocol {
+                    Protocol::Http(_) | Protocol::Tcp(_) => bind(address, count),
+                    Protocol::Udp(udp) => bind_datagrams(address, if udp.quic { 1 } else { count }),
+                };
+                let socket = bound.map_err(|source| StartError::Bind {
                     place: plan.locate(*origin),
                     listener: listener.name.to_string(),
                     source,
@@ -126,7 +132,9 @@ impl Server {
             protocol: self.plan.listeners[listener].protocol.name(),
             address: socket.bind.to_string(),
         });
-        for (worker, socket) in self.workers.iter_mut().zip(socket.sockets) {
+        // A socket that only one worker has goes to another one for each listener.
+        let first = if socket.sockets.len() == 1 { listener % self.workers.len() } else { 0 };
+        for (worker, socket) in self.workers.iter_mut().skip(first).zip(socket.sockets) {
             worker.push((Place { listener, local_port }, socket));
         }
     }
@@ -149,10 +157,11 @@ impl Server {
             unix_paths: std::mem::take(&mut self.unix_paths),
             _reloading: self.tls.reload_on_change(&self.plan, say).map_err(StartError::Reloading)?,
         };
+        let workers = self.workers.len();
         for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             let log = self.sink.as_ref().map(LogSink::worker_log);
             let (plan, tls, phase) = (Arc::clone(&self.plan), self.tls.clone(), phase.clone());
-            let life = move || run::life(number, plan, tls, sockets, log, phase);
+            let life = move || run::life(number, workers, plan, tls, sockets, log, phase);
             running.threads.push(spawn_worker(number, life)?);
         }
         running.sink = self.sink.take();

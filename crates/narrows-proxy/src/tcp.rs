@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-/// Answers expressions about a TCP connection.
+/// Answers expressions about a flow of layer 4: a TCP connection or a UDP session.
 #[derive(Debug)]
 pub struct TcpFacts<'a> {
     /// Address of the client.
@@ -121,7 +121,8 @@ async fn carry<'a>(
     outcome.upstream = &cluster.name;
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.proxy_protocol, arrival, &outcome.server_name);
-    let (mut connection, running) = connect(cluster, listener, watch, &preface, outcome).await?;
+    let (mut connection, running) =
+        connect(cluster, listener, arrival.peer, watch, &preface, outcome).await?;
 
     let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
     let ends = Ends { client: stream, server: &mut connection.stream };
@@ -193,6 +194,7 @@ fn route<'a>(
 async fn connect<'a>(
     cluster: &'a Cluster,
     listener: &TcpListener,
+    peer: Peer,
     watch: &Watch,
     preface: &[u8],
     outcome: &mut Outcome<'a>,
@@ -200,7 +202,7 @@ async fn connect<'a>(
     let mut tried = Tried::default();
     let mut failure = ConnectFailure::Unreachable;
     for _ in 0..=cluster.retries {
-        let Some(index) = cluster.pick(&tried) else { break };
+        let Some(index) = cluster.pick(&tried, peer.address()) else { break };
         let endpoint = cluster.endpoint(index);
         outcome.endpoint = &endpoint.label;
         outcome.attempts += 1;
@@ -233,6 +235,7 @@ fn record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcom
         route: outcome.route,
         upstream: outcome.upstream,
         endpoint: outcome.endpoint,
+        datagrams: None,
         attempts: outcome.attempts,
         fault: outcome.moved.fault.map_or("", |fault| fault.meaning().code),
     });

@@ -5,6 +5,7 @@ use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -75,7 +76,7 @@ impl Acceptor {
         if socket.local_addr()?.is_unix() {
             Ok(Acceptor::Unix(UnixListener::from_std(socket.into())?))
         } else {
-            register(socket).map(Acceptor::Tcp)
+            register(socket, Interest::READABLE).map(Acceptor::Tcp)
         }
     }
 
@@ -100,15 +101,23 @@ impl Acceptor {
     }
 }
 
-/// Registers a listening socket by itself, because tokio's listener registers what it accepts at once, which costs two system
-/// calls on each connection that is over before it would have to be waited for (2 of 9, 6 % of its CPU time).
-#[allow(unsafe_code, reason = "the one way to watch a socket without tokio's own listener")]
-fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: `Socket` owns its descriptor, gives the same one on every call and closes it only when it is dropped,
-    // which the `AsyncFd` that owns it does after it has let go of the registration.
-    let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+/// Registers a descriptor with the event loop.
+///
+/// A listening socket by itself, because tokio's listener registers what it accepts at once, which costs two system
+/// calls on each connection that is over before it would have to be waited for (2 of 9, 6 % of its CPU time). Sockets for
+/// datagrams, because tokio's receive one datagram with a call.
+#[allow(unsafe_code, reason = "the one way to watch a descriptor without tokio's own sockets")]
+pub(crate) fn register<T: OwnsDescriptor>(owner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    // SAFETY: the owners own their descriptor, give the same one on every call and close it only when they are dropped,
+    // which the `AsyncFd` that owns one does after it has let go of the registration.
+    let registered = unsafe { AsyncFd::register_with_interest(owner, interest) };
     registered.map_err(|error| error.into_parts().1)
 }
+
+/// Owns one descriptor, and the same all its life.
+pub(crate) trait OwnsDescriptor: AsRawFd {}
+impl OwnsDescriptor for Socket {}
+impl OwnsDescriptor for OwnedFd {}
 
 fn is_exhaustion(error: &io::Error) -> bool {
     // EMFILE, ENFILE, ENOBUFS, ENOMEM

@@ -17,7 +17,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub struct Tick(u32);
 
 impl Tick {
-    const NEVER: Tick = Tick(u32::MAX);
+    /// A moment that never comes.
+    pub const NEVER: Tick = Tick(u32::MAX);
 
     /// Ticks from `earlier` to this moment; 0 when it is later.
     pub fn since(self, earlier: Tick) -> Duration {

@@ -1,4 +1,4 @@
-//! What a worker stands on: sockets, streams, coarse deadlines, buffers.
+//! What a worker stands on: sockets, streams, datagrams, coarse deadlines, buffers.
 //!
 //! One single-threaded runtime per worker. Nothing here knows what the bytes mean.
 //!
@@ -9,6 +9,7 @@ mod buffers;
 mod deadline;
 mod socket;
 mod stream;
+mod udp;
 mod worker;
 
 pub use accept::{Accepted, accept};
@@ -16,4 +17,7 @@ pub use buffers::{Buffer, Buffers};
 pub use deadline::{Deadlines, TICK, Tick, Watch};
 pub use socket::{BindError, BoundSocket, bind};
 pub use stream::{Layer, Peer, Stream};
+pub use udp::{
+    Arrivals, BATCH, Datagram, DatagramListener, DatagramSocket, Inbox, Message, Outbox, Sent, bind_datagrams,
+};
 pub use worker::{Phase, PhaseControl, PhaseWatch, SpawnError, phases, spawn_worker};

@@ -1,13 +1,18 @@
 //! Choosing an endpoint. A new way to balance is one more type here and one more arm in [`for_upstream`].
 
+mod hash;
+
 use crate::EndpointState;
+use hash::{ConsistentHash, SourceHash};
 use narrows_plan::{Balance, Upstream};
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 
 /// Chooses among the endpoints of a cluster.
 pub trait Balancer: std::fmt::Debug {
-    /// Index of the endpoint for the next attempt, none of those in `tried`; `None` when all were tried.
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried) -> Option<usize>;
+    /// Index of the endpoint for the next attempt, none of those in `tried`; `None` when all were tried. `client` is whose
+    /// traffic it is, for balancers that give the same client the same endpoint.
+    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, client: IpAddr) -> Option<usize>;
 }
 
 /// Endpoints that earlier attempts of the same request failed on. Remembers the first 128 of a cluster.
@@ -38,6 +43,8 @@ pub(crate) fn for_upstream(upstream: &Upstream, seed: usize) -> Box<dyn Balancer
         }
         Balance::RoundRobin => Box::new(SmoothRoundRobin::new(upstream, seed)),
         Balance::LeastRequest => Box::new(LeastRequest { next: Cell::new(seed) }),
+        Balance::SourceHash => Box::new(SourceHash),
+        Balance::ConsistentHash => Box::new(ConsistentHash::new(upstream)),
     }
 }
 
@@ -48,7 +55,7 @@ struct RoundRobin {
 }
 
 impl Balancer for RoundRobin {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried) -> Option<usize> {
+    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, _: IpAddr) -> Option<usize> {
         let start = self.next.get() % endpoints.len();
         let chosen = rotation(start, endpoints.len()).find(|endpoint| !tried.contains(*endpoint))?;
         self.next.set(chosen + 1);
@@ -73,7 +80,7 @@ impl SmoothRoundRobin {
 }
 
 impl Balancer for SmoothRoundRobin {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried) -> Option<usize> {
+    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, _: IpAddr) -> Option<usize> {
         let mut credits = self.credits.borrow_mut();
         let mut total = 0;
         let mut richest: Option<usize> = None;
@@ -100,7 +107,7 @@ struct LeastRequest {
 }
 
 impl Balancer for LeastRequest {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried) -> Option<usize> {
+    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, _: IpAddr) -> Option<usize> {
         let start = self.next.get() % endpoints.len();
         // a.running / a.weight < b.running / b.weight, without division
         let load =

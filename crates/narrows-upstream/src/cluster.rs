@@ -7,6 +7,7 @@ use narrows_plan::{Address, ProxyProtocolVersion, Upstream, UpstreamProtocol};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -93,12 +94,17 @@ impl Cluster {
         }
     }
 
-    /// The endpoint for the next attempt; `None` when all were tried.
-    pub fn pick(&self, tried: &Tried) -> Option<usize> {
+    /// The endpoint for the next attempt for this client; `None` when all were tried.
+    pub fn pick(&self, tried: &Tried, client: IpAddr) -> Option<usize> {
         if self.endpoints.len() == 1 {
             return (!tried.contains(0)).then_some(0);
         }
-        self.balancer.pick(&self.endpoints, tried)
+        self.balancer.pick(&self.endpoints, tried, client)
+    }
+
+    /// How many endpoints there are.
+    pub fn size(&self) -> usize {
+        self.endpoints.len()
     }
 
     /// An endpoint that [`pick`](Cluster::pick) chose.

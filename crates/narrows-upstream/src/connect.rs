@@ -29,7 +29,8 @@ pub enum ConnectFailure {
 }
 
 impl ConnectFailure {
-    fn from_error(error: &io::Error) -> Self {
+    /// What the system said of a connect.
+    pub fn from_error(error: &io::Error) -> Self {
         match error.raw_os_error() {
             // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL (no local port left), EAGAIN (Unix backlog full)
             Some(24 | 23 | 105 | 12 | 99 | 11) => ConnectFailure::Exhausted,

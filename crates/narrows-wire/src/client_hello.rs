@@ -65,6 +65,23 @@ pub fn peek(bytes: &[u8]) -> Peek {
     }
 }
 
+/// Reads the client hello at the start of `bytes` where it comes without TLS records: QUIC carries it so (RFC 9001 section 4).
+pub fn peek_message(bytes: &[u8]) -> Peek {
+    let [kind, length @ ..] = bytes else { return Peek::Partial };
+    if *kind != 1 {
+        return Peek::Invalid(InvalidHello::UnexpectedMessage);
+    }
+    let [high, middle, low, message @ ..] = length else { return Peek::Partial };
+    let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+    if length > MESSAGE_BYTES {
+        return Peek::Invalid(InvalidHello::TooLong);
+    }
+    match message.get(..length) {
+        Some(message) => read_hello(message).unwrap_or_else(Peek::Invalid),
+        None => Peek::Partial,
+    }
+}
+
 /// Walks over records until they hold the whole first message.
 fn read_message(bytes: &[u8]) -> Result<Option<Peek>, InvalidHello> {
     let mut fragments = Vec::new();

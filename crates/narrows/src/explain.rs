@@ -7,6 +7,7 @@ mod http;
 mod outcome;
 mod report;
 mod tcp;
+mod udp;
 
 use crate::load::{load, show};
 use crate::{fail, misused};
@@ -22,6 +23,7 @@ pub(crate) const HELP: &str = "Examples:
   narrows explain narrows.yaml POST http://api.example.com/v1/x --source 10.0.0.7 --all
   narrows explain narrows.yaml GET http://www.example.com/ --format json
   narrows explain narrows.yaml TCP tcp://127.0.0.1:443 --sni db.example.com --alpn h2
+  narrows explain narrows.yaml UDP udp://127.0.0.1:53 --source 10.0.0.7
 
 Nothing is sent: the parser, the facts and the route table of the proxy answer. The URL's port picks the
 listener where one is bound to it; otherwise every HTTP listener is asked.
@@ -31,9 +33,9 @@ Exit status: 0 when something takes the request, 1 when nothing does or the conf
 pub(crate) struct Arguments {
     /// The configuration; `-` is standard input
     file: PathBuf,
-    /// Method of the request, or TCP for a connection at layer 4
+    /// Method of the request, or TCP or UDP at layer 4
     method: String,
-    /// Where it goes: http://host[:port]/path?query, or tcp://host:port
+    /// Where it goes: http://host[:port]/path?query, tcp://host:port or udp://host:port
     #[arg(value_parser = Url::parse)]
     url: Url,
     /// A header field of the request, `name: value`; may be repeated
@@ -69,9 +71,12 @@ enum Format {
 
 pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
     let url = &arguments.url;
-    let is_tcp = url.scheme == "tcp";
-    if arguments.method.eq_ignore_ascii_case("tcp") != is_tcp {
-        return misused("TCP goes with tcp://host:port, every other method with http://host/path");
+    let method = arguments.method.to_ascii_lowercase();
+    let is_flow = |word: &str| matches!(word, "tcp" | "udp");
+    if (is_flow(&method) || is_flow(&url.scheme)) && method != url.scheme {
+        return misused(
+            "TCP goes with tcp://host:port, UDP with udp://host:port, every other method with http://host/path",
+        );
     }
     let loaded = match load(std::slice::from_ref(&arguments.file)) {
         Ok(loaded) => loaded,
@@ -88,6 +93,7 @@ pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
         .map(|listener| match &listener.protocol {
             Protocol::Http(http) => http::explain(&plan, listener, http, arguments),
             Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, arguments),
+            Protocol::Udp(udp) => udp::explain(&plan, listener, udp, arguments),
         })
         .collect();
     crate::print(&match arguments.format {
@@ -111,12 +117,12 @@ struct Url {
 
 impl Url {
     fn parse(text: &str) -> Result<Self, String> {
-        let (scheme, rest) = text.split_once("://").ok_or("it begins with http:// or tcp://")?;
+        let (scheme, rest) = text.split_once("://").ok_or("it begins with http://, tcp:// or udp://")?;
         let usual_port = match scheme {
             "http" => Some(80),
             "https" => Some(443),
-            "tcp" => None,
-            other => return Err(format!("the scheme `{other}` is not http, https or tcp")),
+            "tcp" | "udp" => None,
+            other => return Err(format!("the scheme `{other}` is not http, https, tcp or udp")),
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -127,7 +133,7 @@ impl Url {
         Ok(Url {
             scheme: scheme.to_owned(),
             authority: authority.to_owned(),
-            port: port.or(usual_port).ok_or("with tcp:// the port is named: tcp://host:port")?,
+            port: port.or(usual_port).ok_or("with tcp:// and udp:// the port is named: tcp://host:port")?,
             path_and_query: format!("{slash}{path_and_query}"),
         })
     }
@@ -135,15 +141,19 @@ impl Url {
 
 /// The listeners that speak the protocol and have the name; of these the ones on the URL's port where any is.
 fn candidates<'a>(plan: &'a Plan, url: &Url, name: Option<&str>) -> Vec<&'a Listener> {
-    let is_tcp = url.scheme == "tcp";
-    let speaks = |listener: &&Listener| matches!(listener.protocol, Protocol::Tcp(_)) == is_tcp;
+    let is_flow = matches!(url.scheme.as_str(), "tcp" | "udp");
+    let speaks = |listener: &&Listener| match listener.protocol {
+        Protocol::Http(_) => !is_flow,
+        Protocol::Tcp(_) => url.scheme == "tcp",
+        Protocol::Udp(_) => url.scheme == "udp",
+    };
     let named = |listener: &&Listener| name.is_none_or(|name| *listener.name == *name);
     let all: Vec<_> = plan.listeners.iter().filter(speaks).filter(named).collect();
     let on_port: Vec<_> =
         all.iter().filter(|listener| ports(listener).any(|port| port == url.port)).copied().collect();
     if !on_port.is_empty() {
         on_port
-    } else if is_tcp && name.is_none() {
+    } else if is_flow && name.is_none() {
         Vec::new()
     } else {
         all

@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// Words of a command and the file that holds its answer.
-const EXPLAINED: [(&str, &str); 9] = [
+const EXPLAINED: [(&str, &str); 11] = [
     ("demo.yaml GET http://api.example.com:8080/v1/users?page=2", "prefix"),
     ("demo.yaml GET http://API.example.com:8080//v2/./users --source 192.0.2.7", "normalised"),
     ("demo.yaml GET http://video.example.com:8080/film --all", "condition-false"),
@@ -38,6 +38,8 @@ const EXPLAINED: [(&str, &str); 9] = [
     ("demo.yaml GET http://www.example.com:8080/health", "respond"),
     ("demo.yaml GET https://nobody.example.com/", "nobody"),
     ("demo.yaml TCP tcp://127.0.0.1:9090", "tcp"),
+    ("full.yaml UDP udp://127.0.0.1:53", "udp"),
+    ("full.yaml UDP udp://192.0.2.1:443 --sni www.example.com --alpn h3", "quic"),
     ("full.yaml DELETE http://other.example.org:8080/beta-features/x", "split"),
 ];
 

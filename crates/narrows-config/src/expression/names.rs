@@ -203,8 +203,8 @@ impl Checker<'_> {
         }
         let is_http = name.starts_with("request.") || name == "captures";
         if is_http && self.scope.tcp {
-            let message = format!("there is no `{name}` in a tcp listener");
-            let help = "tcp listeners know `connection.*`, `tls.*`, `proxy_protocol.*` and `time.*`; set `protocol: http` to look at requests";
+            let message = format!("there is no `{name}` at layer 4");
+            let help = "tcp and udp listeners know `connection.*`, `tls.*`, `proxy_protocol.*` and `time.*`; set `protocol: http` to look at requests";
             return self.fail(Problem::new(Code::NotAtThisLayer, self.range(node), message).help(help));
         }
         if name == "captures" && self.scope.condition {

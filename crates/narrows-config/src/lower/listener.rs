@@ -1,4 +1,4 @@
-//! Listeners of either protocol, and what http listeners say for all their routes.
+//! Listeners of each protocol, and what http listeners say for all their routes.
 
 use super::Lowering;
 use crate::code::Code;
@@ -32,27 +32,40 @@ const HTTP_KEYS: [&str; 14] = [
     "error_pages",
 ];
 
-/// Deadlines that only tcp knows; of the others, only `connect` is known to both.
-const TCP_TIMEOUTS: [&str; 2] = ["idle", "peek"];
+/// Keys of a listener that only udp knows.
+const UDP_KEYS: [&str; 2] = ["sessions", "quic"];
+
+/// Keys of a listener that connections have and datagrams have not.
+const CONNECTION_KEYS: [&str; 2] = ["tls", "proxy_protocol"];
+
+/// The protocols that know a deadline.
+fn protocols_of_timeout(key: &str) -> &'static [Protocol] {
+    match key {
+        "connect" | "handshake" => &[Protocol::Http, Protocol::Tcp],
+        "idle" | "peek" => &[Protocol::Tcp, Protocol::Udp],
+        _ => &[Protocol::Http],
+    }
+}
 
 impl Lowering<'_> {
     pub(super) fn listener(
         &mut self,
         name: &Text,
         written: &model::Listener,
-        bound: &mut HashMap<Bind, Place>,
+        bound: &mut HashMap<(Bind, bool), Place>,
     ) -> Option<Listener> {
         let protocol = written.protocol.unwrap_or(Protocol::Http);
         if written.has("protocol") && written.protocol.is_none() {
             return None;
         }
-        let binds = self.binds(written, bound);
+        let binds = self.binds(written, protocol == Protocol::Udp, bound);
         let tls = self.listener_tls(written, protocol);
         self.refuse_other_protocol(written, protocol);
         let proxy_protocol = self.proxy_protocol(written);
         let protocol = match protocol {
             Protocol::Http => narrows_plan::Protocol::Http(Box::new(self.http(name, written))),
             Protocol::Tcp => narrows_plan::Protocol::Tcp(Box::new(self.tcp(name, written))),
+            Protocol::Udp => narrows_plan::Protocol::Udp(Box::new(self.udp(name, written))),
         };
         let origin = self.reporter.sources.origin(name.place);
         Some(Listener { name: name.text.as_str().into(), origin, binds, proxy_protocol, tls, protocol })
@@ -61,13 +74,18 @@ impl Lowering<'_> {
     fn binds(
         &mut self,
         written: &model::Listener,
-        bound: &mut HashMap<Bind, Place>,
+        udp: bool,
+        bound: &mut HashMap<(Bind, bool), Place>,
     ) -> Vec<(Bind, narrows_plan::Origin)> {
         let mut binds = Vec::new();
         for text in written.bind.iter().flat_map(|binds| &binds.0) {
             let Some(bind) = self.bind_address(text) else { continue };
+            if udp && matches!(bind, Bind::Unix(_)) {
+                self.refuse_unix_socket(text.place);
+                continue;
+            }
             let takes_free_port = matches!(&bind, Bind::Socket(address) if address.port() == 0);
-            if !takes_free_port && let Some(first) = bound.insert(bind.clone(), text.place) {
+            if !takes_free_port && let Some(first) = bound.insert((bind.clone(), udp), text.place) {
                 let message = format!("`{}` is already listened on", text.text);
                 let finding = Finding::error(Code::BoundTwice, text.place, message);
                 self.reporter.report(finding.label(first, "first here"));
@@ -87,28 +105,43 @@ impl Lowering<'_> {
         Some(ProxyProtocol { mode, sources })
     }
 
-    fn refuse_other_protocol(&mut self, written: &model::Listener, protocol: Protocol) {
-        if protocol == Protocol::Tcp {
-            for (key, place) in written.keys.iter().filter(|(key, _)| HTTP_KEYS.contains(key)) {
-                self.refuse_key(key, *place, Protocol::Http);
+    fn refuse_other_protocol(&mut self, written: &model::Listener, here: Protocol) {
+        for (key, place) in &written.keys {
+            let of: &[Protocol] = if HTTP_KEYS.contains(key) {
+                &[Protocol::Http]
+            } else if UDP_KEYS.contains(key) {
+                &[Protocol::Udp]
+            } else if CONNECTION_KEYS.contains(key) {
+                &[Protocol::Http, Protocol::Tcp]
+            } else {
+                continue;
+            };
+            if !of.contains(&here) {
+                self.refuse_key(key, *place, of, here);
             }
         }
         for (key, place) in written.timeouts.iter().flat_map(|timeouts| &timeouts.keys) {
-            let is_tcp = TCP_TIMEOUTS.contains(key);
-            if !matches!(*key, "connect" | "handshake") && is_tcp != (protocol == Protocol::Tcp) {
-                self.refuse_key(key, *place, if is_tcp { Protocol::Tcp } else { Protocol::Http });
+            let of = protocols_of_timeout(key);
+            if !of.contains(&here) {
+                self.refuse_key(key, *place, of, here);
             }
         }
     }
 
-    /// Reports a key that belongs to listeners of the protocol `of`.
-    pub(super) fn refuse_key(&mut self, key: &str, place: Place, of: Protocol) {
-        let (of, here) = match of {
-            Protocol::Http => ("http", "tcp"),
-            Protocol::Tcp => ("tcp", "http"),
+    /// Reports a key that belongs to listeners of the protocols `of`, of which the first is the likeliest.
+    pub(super) fn refuse_key(&mut self, key: &str, place: Place, of: &[Protocol], here: Protocol) {
+        let word = |protocol: &Protocol| match protocol {
+            Protocol::Http => "http",
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
         };
-        let message = format!("`{key}` is for {of} listeners, the protocol here is {here}");
-        let help = format!("remove it, or set `protocol: {of}` for this listener");
+        let words: Vec<&str> = of.iter().map(word).collect();
+        let message =
+            format!("`{key}` is for {} listeners, the protocol here is {}", words.join(" and "), word(&here));
+        let help = match words.as_slice() {
+            [one] => format!("remove it, or set `protocol: {one}` for this listener"),
+            _ => "remove it, or set another `protocol` for this listener".to_owned(),
+        };
         self.reporter.report(Finding::error(Code::OtherProtocol, place, message).help(help));
     }
 

@@ -41,7 +41,7 @@ impl Lowering<'_> {
         let mut routes = Vec::new();
         for (index, route) in written.routes.iter().flat_map(|routes| &routes.0).enumerate() {
             for (key, place) in route.keys.iter().filter(|(key, _)| TCP_KEYS.contains(key)) {
-                self.refuse_key(key, *place, Protocol::Tcp);
+                self.refuse_key(key, *place, &[Protocol::Tcp, Protocol::Udp], Protocol::Http);
             }
             let what = self.matched(route, listener);
             let captures = match what.paths.as_slice() {
@@ -176,7 +176,7 @@ impl Lowering<'_> {
                 let message = "this route does not say what to do";
                 let help = match protocol {
                     Protocol::Http => "add one of `upstream`, `split`, `respond` and `redirect`",
-                    Protocol::Tcp => "add `upstream`",
+                    Protocol::Tcp | Protocol::Udp => "add `upstream`",
                 };
                 self.reporter.report(Finding::error(Code::NoAction, place, message).help(help));
             }

@@ -26,7 +26,7 @@ impl Lowering<'_> {
         let usual_alpn: &[&str] = match protocol {
             Protocol::Http if speaks_http2 => &["h2", "http/1.1"],
             Protocol::Http => &["http/1.1"],
-            Protocol::Tcp => &[],
+            Protocol::Tcp | Protocol::Udp => &[],
         };
         let mut tls = ServerTls {
             origin: self.reporter.sources.origin(place),

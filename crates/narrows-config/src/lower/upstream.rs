@@ -40,6 +40,8 @@ impl Lowering<'_> {
         let balance = match written.balance {
             None | Some(Balance::RoundRobin) => narrows_plan::Balance::RoundRobin,
             Some(Balance::LeastRequest) => narrows_plan::Balance::LeastRequest,
+            Some(Balance::SourceHash) => narrows_plan::Balance::SourceHash,
+            Some(Balance::ConsistentHash) => narrows_plan::Balance::ConsistentHash,
         };
         let mut pool = PoolLimits::default();
         if let Some(connections) = &written.connections {

@@ -17,7 +17,7 @@ table! {
         /// Addresses: `:8080` is port 8080 on every IPv4 and IPv6 address, `127.0.0.1:8080`, `[::1]:8080`,
         /// `unix:/run/narrows.sock`; port 0 takes a free one.
         bind: OneOrMany<Text> = REQUIRED,
-        /// What is spoken: `http` or `tcp`.
+        /// What is spoken: `http`, `tcp` or `udp`.
         protocol: Protocol = "http",
         /// Encryption: a table, or the word `self-signed`.
         tls: TextOr<ListenerTls> = otherwise("plain"),
@@ -34,8 +34,8 @@ table! {
         proxy_protocol: ProxyProtocol = otherwise("none is expected"),
         /// Rules that choose what happens. The most specific one that matches wins, see routing.md.
         routes: Plain<Route> = OPTIONAL,
-        /// Where traffic goes that no route takes. Without it, requests are answered with 404 and TCP connections are
-        /// closed.
+        /// Where traffic goes that no route takes. Without it, requests are answered with 404, TCP connections are
+        /// closed and datagrams dropped.
         upstream: Text = OPTIONAL,
         /// http: whose `Forwarded` and `X-Forwarded-*` headers are believed.
         trusted_proxies: TrustedProxies = otherwise("nobody"),
@@ -59,6 +59,11 @@ table! {
         requests_per_connection: Number<0, 4_294_967_295> = "0",
         /// http: pages for errors that the proxy makes, by status.
         error_pages: Map<StatusKey, ErrorPage> = OPTIONAL,
+        /// udp: how many sessions there may be, and when one is over. A session is what comes from one address and port.
+        sessions: Sessions = OPTIONAL,
+        /// udp: the datagrams are QUIC, which is passed through: routes may ask for `sni` and `alpn`, and a connection stays
+        /// with its endpoint when the client's address changes, see udp.md.
+        quic: Flag = "false",
     }
 }
 
@@ -69,6 +74,8 @@ choice! {
         Http = "http",
         /// Bytes.
         Tcp = "tcp",
+        /// Datagrams.
+        Udp = "udp",
     }
 }
 
@@ -149,7 +156,18 @@ table! {
 }
 
 table! {
-    /// Deadlines of a listener. `connect` holds for both protocols, `idle` and `peek` for tcp, all others for http.
+    /// Sessions of a udp listener.
+    Sessions {
+        /// Sessions at one time on each address of the listener, shared out evenly among the workers. When they are used up,
+        /// datagrams of further clients are dropped.
+        limit: Number<1, 16_777_216> = defaults::UDP_SESSIONS.to_string(),
+        /// Answers to each datagram of the client after which the session is over: 1 for DNS.
+        answers: Number<1, 65_535> = otherwise("any number"),
+    }
+}
+
+table! {
+    /// Deadlines of a listener. `connect` holds for http and tcp, `idle` and `peek` for tcp and udp, all others for http.
     ListenerTimeouts {
         /// To connect to an endpoint.
         connect: OrOff<Duration> = time(defaults::CONNECT),
@@ -169,11 +187,12 @@ table! {
         tunnel_idle: OrOff<Duration> = time(defaults::TUNNEL_IDLE),
         /// http: between two writes that the client accepts.
         write_idle: OrOff<Duration> = time(defaults::WRITE_IDLE),
-        /// tcp: a connection on which nothing moves.
-        idle: OrOff<Duration> = time(defaults::TCP_IDLE),
+        /// tcp and udp: a connection or session on which nothing moves.
+        idle: OrOff<Duration> = otherwise("`1h` for tcp, `60s` for udp"),
         /// With `tls`: from the first byte of a handshake to its end.
         handshake: OrOff<Duration> = super::tls::handshake(),
-        /// tcp: to receive the TLS client hello when a route asks for it; also to receive a PROXY protocol header.
+        /// tcp, and udp with `quic`: to receive the TLS client hello when a route asks for it; also to receive a PROXY
+        /// protocol header.
         peek: OrOff<Duration> = time(defaults::PEEK),
     }
 }

@@ -21,8 +21,8 @@ table! {
 }
 
 table! {
-    /// A rule: conditions that must all hold, and one action. The keys `sni` and `alpn` are for tcp listeners, which
-    /// know only them, `name`, `source`, `when` and `upstream`.
+    /// A rule: conditions that must all hold, and one action. The keys `sni` and `alpn` are for tcp listeners and for udp
+    /// listeners with `quic`, which know only them, `name`, `source`, `when` and `upstream`.
     Route {
         /// A name for logs, metrics and `narrows explain`.
         name: Text = otherwise("`<listener>[<index>]`"),
@@ -39,9 +39,9 @@ table! {
         cookies: Map<Any, TextOr<Matcher>> = OPTIONAL,
         /// Condition, http: query parameters by name, decoded.
         query: Map<Any, TextOr<Matcher>> = OPTIONAL,
-        /// Condition, tcp: the TLS server name: `db.example.com` or `*.example.com`.
+        /// Condition, tcp and quic: the TLS server name: `db.example.com` or `*.example.com`.
         sni: OneOrMany<Text> = OPTIONAL,
-        /// Condition, tcp: one of these application protocols is offered in the TLS client hello.
+        /// Condition, tcp and quic: one of these application protocols is offered in the TLS client hello.
         alpn: OneOrMany<Text> = OPTIONAL,
         /// Condition: the client's address lies in one of these blocks (CIDR), for http after `trusted_proxies`.
         source: OneOrMany<Text> = OPTIONAL,

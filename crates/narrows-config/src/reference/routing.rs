@@ -139,7 +139,7 @@ const MAPS: &str = "
 | `proxy_protocol.tlv[\"0xE1\"]` | a TLV of the PROXY protocol header by its type; hexadecimal digits where it is no text |
 
 An entry that is absent reads as an empty text; `\"name\" in request.headers` and `has(request.headers.name)` ask whether it is
-there. Keys are written out, not computed. Tcp listeners know
+there. Keys are written out, not computed. Tcp and udp listeners know
 `connection.*`, `proxy_protocol.*` and `time.*` only.
 
 ";

@@ -18,6 +18,7 @@ fn record<'a>(target: &'a [u8], user_agent: &'a [u8]) -> AccessRecord<'a> {
         route: "web[0]",
         upstream: "app",
         endpoint: "127.0.0.1:80",
+        datagrams: None,
         attempts: 1,
         fault: "",
     }
@@ -43,4 +44,19 @@ fn a_client_cannot_forge_a_line_or_a_field() {
         let text = String::from_utf8(line).unwrap();
         assert!(!text.contains("a\" fault"), "{text}");
     }
+}
+
+#[test]
+fn a_session_of_datagrams_counts_them() {
+    let datagrams = Some(Datagrams { received: 3, sent: 2, dropped: 1 });
+    let record = AccessRecord { method: b"UDP", version: "", datagrams, ..record(b"", b"") };
+    let (mut text, mut json) = (Vec::new(), Vec::new());
+    record.write(LogFormat::Text, &mut text);
+    record.write(LogFormat::Json, &mut json);
+    let (text, json) = (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap());
+    assert!(text.ends_with(" fault=- datagrams_received=3 datagrams_sent=2 datagrams_dropped=1\n"), "{text}");
+    assert!(
+        json.ends_with(",\"datagrams_received\":3,\"datagrams_sent\":2,\"datagrams_dropped\":1}\n"),
+        "{json}"
+    );
 }

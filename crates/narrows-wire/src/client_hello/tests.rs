@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{InvalidHello, Peek, peek};
+use super::{InvalidHello, Peek, peek, peek_message};
 
 fn vector8(content: &[u8]) -> Vec<u8> {
     [&[content.len() as u8], content].concat()
@@ -194,4 +194,16 @@ proptest! {
         let _ = peek(&bytes);
         let _ = peek(&records(&handshake(&bytes), 50));
     }
+}
+
+#[test]
+fn a_message_without_records_says_the_same_at_every_cut() {
+    let message = message(&[server_name(b"Quic.example.com"), alpn(&[b"h3"])]);
+    let whole = peek(&records(&message, 1 << 14));
+    assert_eq!(peek_message(&message), whole);
+    for cut in 0..message.len() {
+        assert_eq!(peek_message(&message[..cut]), Peek::Partial, "{cut}");
+    }
+    assert_eq!(peek_message(&[2, 0, 0, 0]), Peek::Invalid(InvalidHello::UnexpectedMessage));
+    assert_eq!(peek_message(&[1, 1, 0, 0]), Peek::Invalid(InvalidHello::TooLong));
 }

@@ -17,6 +17,7 @@ fn report(words: &[&str]) -> String {
     let reports = listeners.iter().map(|listener| match &listener.protocol {
         Protocol::Http(http) => http::explain(&plan, listener, http, &arguments),
         Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, &arguments),
+        Protocol::Udp(udp) => udp::explain(&plan, listener, udp, &arguments),
     });
     reports.map(|report| report.to_text()).collect()
 }
@@ -61,6 +62,36 @@ fn a_request_that_is_no_http_says_why() {
 fn a_tcp_connection_is_explained_by_its_port() {
     let text = report(&["TCP", "tcp://127.0.0.1:9090"]);
     assert!(text.contains("upstream lines"), "{text}");
+}
+
+/// The report for datagrams to a listener that is QUIC or not.
+fn datagram_report(quic: bool, words: &[&str]) -> String {
+    let route = if quic { "sni: a.example.com" } else { "source: 10.0.0.0/8" };
+    let text = format!(
+        "listeners: {{ u: {{ bind: ':53', protocol: udp, quic: {quic}, routes: [{{ {route}, upstream: a }}], upstream: b }} }}
+upstreams: {{ a: {{ endpoints: ['10.0.0.1:53'] }}, b: {{ endpoints: ['10.0.0.2:53'] }} }}"
+    );
+    let plan = narrows_config::load_text("udp.yaml", &text, Path::new(".")).plan.unwrap();
+    let words = [&["explain", "udp.yaml", "UDP", "udp://127.0.0.1:53"], words].concat();
+    let Line { arguments } = Line::parse_from(words);
+    let Protocol::Udp(udp) = &plan.listeners[0].protocol else { panic!("no udp listener") };
+    assert_eq!(candidates(&plan, &arguments.url, None).len(), 1);
+    udp::explain(&plan, &plan.listeners[0], udp, &arguments).to_text()
+}
+
+#[test]
+fn a_datagram_is_explained_by_its_source() {
+    let text = datagram_report(false, &["--source", "10.1.2.3"]);
+    assert!(text.contains("TAKEN") && text.contains("upstream a ("), "{text}");
+    assert!(datagram_report(false, &["--source", "192.0.2.1"]).contains("upstream b ("));
+}
+
+#[test]
+fn a_quic_connection_is_explained_by_its_server_name() {
+    let text = datagram_report(true, &["--sni", "A.example.com"]);
+    assert!(text.contains("TAKEN") && text.contains("upstream a ("), "{text}");
+    assert!(datagram_report(true, &[]).contains("upstream b ("));
+    assert!(datagram_report(false, &["--sni", "a.example.com"]).contains("note: --sni"));
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! The life of a listener for datagrams: receive, find or open the session, pass on, pass answers back, end, record.
+//!
+//! One task on each worker serves all sessions of a listener, in turns of batches: the kernel gives all datagrams of one client's address and
+//! port to the same worker, so that sessions are shared with nobody. A QUIC connection may change its address; its listener
+//! belongs to one worker alone.
+
+mod affinity;
+mod answers;
+mod ending;
+mod forward;
+mod hellos;
+mod lanes;
+mod open;
+mod sessions;
+
+use crate::worker::{Place, Worker};
+use affinity::Affinity;
+use ending::Refusals;
+use hellos::Hellos;
+use narrows_plan::{Protocol, UdpListener};
+use narrows_runtime::{Arrivals, DatagramListener, Inbox, Outbox, Tick, Watch};
+use sessions::Sessions;
+use socket2::Socket;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Turns in a row before other tasks of the worker get theirs.
+const TURNS: u32 = 8;
+/// A session that is quiet for that long while the process drains is over.
+const DRAIN_IDLE: Duration = Duration::from_secs(2);
+
+/// The life of a listener's datagrams on one of `workers` workers.
+pub(crate) async fn life(worker: Rc<Worker>, place: Place, socket: Socket, workers: usize) {
+    if let Err(error) = serve(&worker, place, socket, workers).await {
+        let name = &worker.plan.listeners[place.listener].name;
+        eprintln!("narrows: listener {name}: {error}; this worker takes no more datagrams for it");
+    }
+}
+
+async fn serve(worker: &Rc<Worker>, place: Place, socket: Socket, workers: usize) -> io::Result<()> {
+    let Protocol::Udp(rules) = &worker.plan.listeners[place.listener].protocol else { return Ok(()) };
+    let mut flows = Flows::new(worker, place, rules, socket, workers)?;
+    let mut inbox = Inbox::new();
+    let mut turns = 0;
+    loop {
+        inbox.clear();
+        let turn = poll_fn(|context| flows.poll_turn(context, &mut inbox)).await?;
+        flows.look_at_the_clock();
+        if turn.received {
+            flows.forward(&inbox);
+        }
+        if turn.arrived {
+            flows.answer(&mut inbox).await;
+        }
+        if turn.ticked {
+            flows.tick();
+        }
+        flows.note_cut(inbox.take_cut());
+        flows.set_alarm();
+        turns += 1;
+        if turns % TURNS == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// What there is to do.
+struct Turn {
+    /// Clients sent something.
+    received: bool,
+    /// Endpoints did, or cannot be reached.
+    arrived: bool,
+    /// Time has passed, or the drain began.
+    ticked: bool,
+}
+
+/// All sessions of a listener on one worker.
+struct Flows<'w> {
+    worker: &'w Rc<Worker>,
+    place: Place,
+    rules: &'w UdpListener,
+    listener: DatagramListener,
+    arrivals: Arrivals,
+    outbox: Outbox,
+    /// The sockets of sessions that have something.
+    tokens: Vec<u64>,
+    /// The session of each datagram in the inbox.
+    slots: Vec<Option<u32>>,
+    sessions: Sessions,
+    affinity: Affinity,
+    hellos: Hellos,
+    refusals: Refusals,
+    watch: Watch,
+    /// Until when a session lives on which something moves now.
+    expires: Tick,
+    is_draining: bool,
+}
+
+impl<'w> Flows<'w> {
+    fn new(
+        worker: &'w Rc<Worker>,
+        place: Place,
+        rules: &'w UdpListener,
+        socket: Socket,
+        workers: usize,
+    ) -> io::Result<Self> {
+        Ok(Flows {
+            worker,
+            place,
+            rules,
+            listener: DatagramListener::new(socket)?,
+            arrivals: Arrivals::new()?,
+            outbox: Outbox::new(),
+            tokens: Vec::new(),
+            slots: Vec::new(),
+            sessions: Sessions::new(rules.sessions.limit.div_ceil(workers)),
+            affinity: Affinity::new(),
+            hellos: Hellos::default(),
+            refusals: Refusals::default(),
+            watch: worker.deadlines.watch(),
+            expires: Tick::NEVER,
+            is_draining: false,
+        })
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>, inbox: &mut Inbox) -> Poll<io::Result<Turn>> {
+        // What cannot be received, for want of memory for instance, is lost, as on the way.
+        let received = self.listener.poll_receive(context, inbox).is_ready();
+        let arrived = match self.arrivals.poll(context, &mut self.tokens) {
+            Poll::Ready(result) => result.map(|()| true)?,
+            Poll::Pending => false,
+        };
+        let ticked =
+            self.watch.poll_expired(context).is_ready() || self.worker.is_draining() && !self.is_draining;
+        if received || arrived || ticked {
+            return Poll::Ready(Ok(Turn { received, arrived, ticked }));
+        }
+        Poll::Pending
+    }
+
+    /// What moves in this turn lives from now on.
+    fn look_at_the_clock(&mut self) {
+        let idle = match self.rules.timeouts.idle {
+            Some(idle) if self.is_draining => Some(idle.min(DRAIN_IDLE)),
+            None if self.is_draining => Some(DRAIN_IDLE),
+            idle => idle,
+        };
+        self.expires = idle.map_or(Tick::NEVER, |idle| self.watch.after(idle));
+    }
+
+    /// Ends what is over.
+    fn tick(&mut self) {
+        let now = self.worker.now();
+        if self.worker.is_draining() && !self.is_draining {
+            self.is_draining = true;
+            self.look_at_the_clock();
+            self.sessions.shorten(self.expires);
+        }
+        for slot in self.sessions.expired(now) {
+            self.end_idle(slot);
+        }
+        self.expire_hellos(now);
+        self.report_refusals(now);
+    }
+
+    /// Asks for the next tick where something waits for it.
+    fn set_alarm(&mut self) {
+        let waits = self.sessions.len() > 0 || !self.hellos.is_empty() || self.refusals.are_waiting();
+        self.watch.set(waits.then_some(Duration::ZERO));
+    }
+}
+
+impl Drop for Flows<'_> {
+    /// The process ends: what sessions moved is recorded all the same.
+    fn drop(&mut self) {
+        for slot in self.sessions.all() {
+            self.end(slot, None);
+        }
+    }
+}

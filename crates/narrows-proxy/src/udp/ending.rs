@@ -1,0 +1,165 @@
+//! The end of sessions and what is told of it.
+
+use super::Flows;
+use super::sessions::{Count, Session};
+use crate::Fault;
+use narrows_observe::{AccessRecord, Calendar, Datagrams};
+use narrows_runtime::Tick;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The shortest time between two reports of the same reason to refuse datagrams: a stranger can send a million a second.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// Datagrams that opened no session, counted by the reason.
+#[derive(Default)]
+pub(super) struct Refusals {
+    reasons: Vec<Refused>,
+}
+
+struct Refused {
+    fault: Fault,
+    client: IpAddr,
+    count: Count,
+    reported: Option<Tick>,
+}
+
+impl Refusals {
+    /// Counts datagrams; the first client is remembered for the report.
+    pub(super) fn add(&mut self, fault: Fault, client: IpAddr, datagrams: u64, bytes: usize) {
+        let reason = match self.reasons.iter().position(|reason| reason.fault == fault) {
+            Some(known) => &mut self.reasons[known],
+            None => {
+                let count = Count::default();
+                self.reasons.push(Refused { fault, client, count, reported: None });
+                let last = self.reasons.len() - 1;
+                &mut self.reasons[last]
+            }
+        };
+        if reason.count.datagrams == 0 {
+            reason.client = client;
+        }
+        reason.count.add(datagrams, bytes);
+    }
+
+    /// Whether something is to be reported.
+    pub(super) fn are_waiting(&self) -> bool {
+        self.reasons.iter().any(|reason| reason.count.datagrams > 0)
+    }
+
+    /// What is due for a report now.
+    fn due(&mut self, now: Tick) -> Vec<(Fault, IpAddr, Count)> {
+        let mut due = Vec::new();
+        for reason in &mut self.reasons {
+            let rested = reason.reported.is_none_or(|last| now.since(last) >= REPORT_EVERY);
+            if reason.count.datagrams > 0 && rested {
+                reason.reported = Some(now);
+                due.push((reason.fault, reason.client, std::mem::take(&mut reason.count)));
+            }
+        }
+        due
+    }
+}
+
+impl Flows<'_> {
+    /// Ends a session and records it.
+    pub(super) fn end(&mut self, slot: u32, fault: Option<Fault>) {
+        let Some(session) = self.sessions.remove(slot) else { return };
+        let fault = fault.or(session.fault);
+        self.record_session(&session, fault);
+        drop(session.running);
+    }
+
+    /// Ends a session on which nothing moved: the usual end, unless an answer is missing that was expected.
+    pub(super) fn end_idle(&mut self, slot: u32) {
+        let is_unanswered = self.rules.sessions.answers.is_some();
+        self.end(slot, is_unanswered.then_some(Fault::IdleTimedOut));
+    }
+
+    pub(super) fn expire_hellos(&mut self, now: Tick) {
+        for key in self.hellos.expired(now) {
+            self.refusals.add(Fault::PeekTimedOut, key.client.ip(), 1, 0);
+        }
+    }
+
+    /// Counts datagrams that did not fit into their place and were dropped.
+    pub(super) fn note_cut(&mut self, cut: u64) {
+        if cut > 0 {
+            self.refusals.add(Fault::DatagramTooLarge, IpAddr::from([0, 0, 0, 0]), cut, 0);
+        }
+    }
+
+    /// Says what was refused, now and then: a record for each reason, with the number of datagrams.
+    pub(super) fn report_refusals(&mut self, now: Tick) {
+        let listener = &self.worker.plan.listeners[self.place.listener].name;
+        for (fault, client, count) in self.refusals.due(now) {
+            if fault == Fault::SessionLimit {
+                let datagrams = count.datagrams;
+                eprintln!(
+                    "narrows: listener {listener}: all sessions are taken; {datagrams} datagrams of new clients were dropped \
+                     (sessions.limit)"
+                );
+            }
+            self.record(&AccessRecord {
+                fault: fault.meaning().code,
+                bytes_received: count.bytes,
+                datagrams: Some(Datagrams { received: count.datagrams, sent: 0, dropped: count.datagrams }),
+                ..self.blank(client)
+            });
+        }
+    }
+
+    fn record_session(&self, session: &Session, fault: Option<Fault>) {
+        if self.worker.log.is_none() {
+            return;
+        }
+        let cluster = self.worker.cluster(session.home.upstream);
+        self.record(&AccessRecord {
+            host: &session.server_name,
+            bytes_received: session.received.bytes,
+            bytes_sent: session.sent.bytes,
+            duration: session.started.elapsed(),
+            route: session.home.route.map_or("", |route| &self.rules.routes[route].name),
+            upstream: &cluster.name,
+            endpoint: &cluster.endpoint(session.home.endpoint).label,
+            datagrams: Some(Datagrams {
+                received: session.received.datagrams,
+                sent: session.sent.datagrams,
+                dropped: session.dropped,
+            }),
+            attempts: session.attempts,
+            fault: fault.map_or("", |fault| fault.meaning().code),
+            ..self.blank(session.key.client.ip())
+        });
+    }
+
+    fn record(&self, record: &AccessRecord<'_>) {
+        if let Some(log) = &self.worker.log {
+            log.add(record);
+        }
+    }
+
+    fn blank(&self, client: IpAddr) -> AccessRecord<'_> {
+        AccessRecord {
+            time: Calendar::from_unix(self.worker.unix()),
+            client: client.to_canonical(),
+            listener: &self.worker.plan.listeners[self.place.listener].name,
+            method: if self.rules.quic { b"QUIC" } else { b"UDP" },
+            target: &[],
+            version: "",
+            host: "",
+            status: 0,
+            bytes_received: 0,
+            bytes_sent: 0,
+            duration: Duration::ZERO,
+            referer: &[],
+            user_agent: &[],
+            route: "",
+            upstream: "",
+            endpoint: "",
+            datagrams: None,
+            attempts: 0,
+            fault: "",
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Opening a session: where it goes, and the next endpoint when one cannot be reached.
+
+use super::Flows;
+use super::hellos::Introduction;
+use super::sessions::{Count, FlowKey, Home, QuicIds, Session};
+use crate::worker::OpenConnection;
+use crate::{Fault, TcpFacts};
+use narrows_plan::{Address, Subject, UpstreamId};
+use narrows_runtime::{Datagram, DatagramSocket, Outbox, Tick};
+use narrows_upstream::{ConnectFailure, Tried};
+use narrows_wire::proxy_protocol::Tlvs;
+use narrows_wire::quic::{ConnectionId, Header};
+use std::time::Instant;
+
+/// The longest first datagram that is kept for another endpoint, bytes.
+const KEPT_BYTES: usize = 1500;
+
+impl Flows<'_> {
+    /// Opens the session that a datagram begins. `Ok(None)` keeps the datagram until more of the client hello is there.
+    ///
+    /// # Errors
+    /// When no session can be opened.
+    pub(super) fn open(&mut self, key: FlowKey, datagram: &Datagram<'_>) -> Result<Option<u32>, Fault> {
+        if self.sessions.is_full() {
+            return Err(Fault::SessionLimit);
+        }
+        if key.lane > 0 {
+            // What the kernel joins has one address, but need no longer be of one connection.
+            self.listener.receive_apart();
+        }
+        if !self.rules.quic {
+            let (route, upstream) = self.route(&key, "", &[])?;
+            return self.connect(key, Choice::Any(route, upstream), datagram.bytes, "").map(Some);
+        }
+        if let Some((home, length)) = self.affinity.find(datagram.bytes, key.client.ip()) {
+            let slot = self.connect(key, Choice::Known(home), datagram.bytes, "")?;
+            if let Some(session) = self.sessions.get(slot) {
+                session.quic.length = length;
+            }
+            self.learn_from_client(slot, datagram.bytes);
+            return Ok(Some(slot));
+        }
+        if self.rules.peeks
+            && matches!(Header::read(datagram.bytes), Some(Header::Long(header)) if is_known(header.version))
+        {
+            return self.introduce(key, datagram);
+        }
+        let (route, upstream) = self.route(&key, "", &[])?;
+        self.connect(key, Choice::Any(route, upstream), datagram.bytes, "").map(Some)
+    }
+
+    /// Reads the client hello, and opens the session once it is whole.
+    fn introduce(&mut self, key: FlowKey, datagram: &Datagram<'_>) -> Result<Option<u32>, Fault> {
+        let deadline = self.rules.timeouts.peek.map_or(Tick::NEVER, |peek| self.watch.after(peek));
+        let Some(introduction) = self.hellos.read(key, datagram, deadline)? else { return Ok(None) };
+        let Introduction { server_name, alpn, held } = introduction;
+        let (route, upstream) = self.route(&key, &server_name, &alpn)?;
+        let first = held.first().map_or(datagram.bytes, |first| first);
+        let slot = self.connect(key, Choice::Any(route, upstream), first, &server_name)?;
+        if let Some(session) = self.sessions.get(slot) {
+            for held in &held {
+                session.received.add(1, held.len());
+                if Outbox::send_one(&session.socket, held).is_err() {
+                    session.dropped += 1;
+                }
+            }
+        }
+        Ok(Some(slot))
+    }
+
+    /// The route and upstream for a client.
+    fn route(
+        &self,
+        key: &FlowKey,
+        server_name: &str,
+        alpn: &[String],
+    ) -> Result<(Option<usize>, UpstreamId), Fault> {
+        let facts = TcpFacts {
+            source: key.client.ip().to_canonical(),
+            source_port: key.client.port(),
+            listener: &self.worker.plan.listeners[self.place.listener].name,
+            local_port: self.place.local_port,
+            tlvs: Tlvs::default(),
+            server_name,
+            alpn,
+            tls: None,
+            unix: self.worker.unix(),
+        };
+        let subject = Subject { host: server_name, path: "" };
+        match self.rules.table.select(subject, &facts, &mut ()) {
+            Some(rule) => Ok((Some(rule), self.rules.routes[rule].upstream)),
+            None => self.rules.fallback.map(|upstream| (None, upstream)).ok_or(Fault::NoRoute),
+        }
+    }
+
+    /// Connects a new session and returns its slot; nothing is sent yet.
+    fn connect(
+        &mut self,
+        key: FlowKey,
+        choice: Choice,
+        first: &[u8],
+        server_name: &str,
+    ) -> Result<u32, Fault> {
+        let (route, upstream) = match choice {
+            Choice::Any(route, upstream) => (route, upstream),
+            Choice::Known(home) => (home.route, home.upstream),
+        };
+        let cluster = self.worker.cluster(upstream);
+        let token = {
+            let slot = self.sessions.next_slot();
+            self.sessions.token(slot)
+        };
+        let mut tried = Tried::default();
+        let mut attempts = 0;
+        let mut failed = ConnectFailure::Unreachable;
+        while attempts <= cluster.retries {
+            let endpoint = match choice {
+                Choice::Known(home) if attempts == 0 => home.endpoint,
+                _ => match cluster.pick(&tried, key.client.ip()) {
+                    Some(endpoint) => endpoint,
+                    None => break,
+                },
+            };
+            attempts += 1;
+            match self.dial(upstream, endpoint, token) {
+                Ok(socket) => {
+                    let has_others = cluster.retries > 0 && cluster.size() > 1;
+                    let is_repeatable = has_others && first.len() <= KEPT_BYTES;
+                    let session = Session {
+                        key,
+                        home: Home { route, upstream, endpoint },
+                        socket,
+                        running: cluster.endpoint(endpoint).begin(),
+                        received: Count::default(),
+                        sent: Count::default(),
+                        dropped: 0,
+                        fault: None,
+                        attempts,
+                        tried,
+                        first: is_repeatable.then(|| first.into()),
+                        is_stream: false,
+                        server_name: server_name.into(),
+                        quic: QuicIds { first: self.first_id(first), ..QuicIds::default() },
+                        started: Instant::now(),
+                        _open: OpenConnection::new(self.worker),
+                    };
+                    return Ok(self.sessions.insert(session, self.expires));
+                }
+                Err(failure) => failed = failure,
+            }
+            tried.add(endpoint);
+        }
+        if failed == ConnectFailure::Exhausted {
+            self.worker.survive_exhaustion();
+        }
+        Err(Fault::Connect(failed))
+    }
+
+    /// A watched socket to an endpoint.
+    fn dial(
+        &self,
+        upstream: UpstreamId,
+        endpoint: usize,
+        token: u64,
+    ) -> Result<DatagramSocket, ConnectFailure> {
+        let Address::Socket(address) = self.worker.cluster(upstream).endpoint(endpoint).address else {
+            return Err(ConnectFailure::Unreachable);
+        };
+        let socket = DatagramSocket::connect(address).map_err(|error| ConnectFailure::from_error(&error))?;
+        self.arrivals.add(&socket, token).map_err(|_| ConnectFailure::Exhausted)?;
+        Ok(socket)
+    }
+
+    /// The endpoint of a session cannot be reached and has not answered: the next one gets the first datagram. Says whether the session lives on.
+    pub(super) fn try_next_endpoint(&mut self, slot: u32, failure: ConnectFailure) -> bool {
+        let mut failure = failure;
+        loop {
+            let token = self.sessions.renew(slot);
+            let Some(session) = self.sessions.get(slot) else { return false };
+            let (upstream, client) = (session.home.upstream, session.key.client.ip());
+            let cluster = self.worker.cluster(upstream);
+            session.tried.add(session.home.endpoint);
+            let next = (session.attempts <= cluster.retries && session.first.is_some())
+                .then(|| cluster.pick(&session.tried, client))
+                .flatten();
+            let Some(endpoint) = next else {
+                self.end(slot, Some(Fault::Connect(failure)));
+                return false;
+            };
+            session.attempts += 1;
+            session.home.endpoint = endpoint;
+            session.running = cluster.endpoint(endpoint).begin();
+            match self.dial(upstream, endpoint, token) {
+                Ok(socket) => {
+                    let Some(session) = self.sessions.get(slot) else { return false };
+                    session.socket = socket;
+                    let first = session.first.as_deref().unwrap_or_default();
+                    if Outbox::send_one(&session.socket, first).is_ok() {
+                        return true;
+                    }
+                    failure = ConnectFailure::Unreachable;
+                }
+                Err(failed) => failure = failed,
+            }
+        }
+    }
+
+    /// What a client made up to call its server.
+    fn first_id(&self, packet: &[u8]) -> Option<ConnectionId> {
+        match Header::read(packet).filter(|_| self.rules.quic)? {
+            Header::Long(header) => ConnectionId::new(header.destination),
+            Header::Short(_) => None,
+        }
+    }
+}
+
+/// Where a session shall go.
+#[derive(Clone, Copy)]
+enum Choice {
+    /// To any endpoint of an upstream, by the route that named it.
+    Any(Option<usize>, UpstreamId),
+    /// Where its connection has been before.
+    Known(Home),
+}
+
+fn is_known(version: u32) -> bool {
+    narrows_wire::quic::Version::from_number(version).is_some()
+}
