@@ -1,11 +1,14 @@
 //! Real servers and clients that the proxy is put between.
 
 pub mod certificates;
+pub mod grpc;
 pub mod haproxy;
 pub mod mariadb;
+pub mod nghttpd;
 pub mod nginx;
 pub mod openssl;
 pub mod postgres;
+pub mod python;
 pub mod websocket;
 
 use std::net::TcpListener;

@@ -11,12 +11,15 @@ struct Program {
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 19] = [
     Program { name: "curl", package: "curl" },
     Program { name: "nginx", package: "nginx" },
     Program { name: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
     Program { name: "haproxy", package: "haproxy" },
     Program { name: "wrk", package: "wrk" },
+    Program { name: "nghttp", package: "nghttp2-client" },
+    Program { name: "h2load", package: "nghttp2-client" },
+    Program { name: "nghttpd", package: "nghttp2-server" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "postgres", package: "postgresql" },
     Program { name: "initdb", package: "postgresql" },
@@ -31,7 +34,7 @@ const PROGRAMS: [Program; 16] = [
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 1] = ["websockets>=14"];
+const PYTHON_PACKAGES: [&str; 2] = ["websockets>=14", "grpcio>=1.60"];
 const PYTHON: &str = "target/conformance-python";
 
 /// The tools of cargo, and their crates.
@@ -81,12 +84,12 @@ fn debian() -> Result<()> {
 fn python() -> Result<()> {
     let environment = root().join(PYTHON);
     let python = environment.join("bin/python3").display().to_string();
-    if output(&[&python, "-c", "import websockets.sync.client"]).is_ok() {
+    if output(&[&python, "-c", "import grpc, websockets.sync.client"]).is_ok() {
         return Ok(());
     }
     let advice = format!(
         "make it with: python3 -m venv {PYTHON} && {PYTHON}/bin/pip install '{}'",
-        PYTHON_PACKAGES[0]
+        PYTHON_PACKAGES.join("' '")
     );
     let make = || -> Result<()> {
         run(&["python3", "-m", "venv", "--clear", &environment.display().to_string()])?;
