@@ -285,7 +285,12 @@ impl Connection {
 
     /// The local address, as text.
     pub fn local_address(&self) -> SocketAddr {
-        self.transport.socket().local_addr().ok().and_then(|address| address.as_socket()).expect("a TCP connection")
+        self.transport
+            .socket()
+            .local_addr()
+            .ok()
+            .and_then(|address| address.as_socket())
+            .expect("a TCP connection")
     }
 
     /// A second handle on the same connection: one thread may send while another reads. Bytes that arrived and
@@ -391,7 +396,9 @@ impl Connection {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                     return Ok(self.ended(End::Reset));
                 }
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(self.ended(End::Truncated)),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Ok(self.ended(End::Truncated));
+                }
                 Err(error) if error.kind() == ErrorKind::InvalidData => {
                     self.record.lock().expect("no poison").refusal = error.to_string();
                     return Ok(self.ended(End::Refused));

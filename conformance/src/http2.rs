@@ -187,13 +187,15 @@ impl Http2 {
     }
 
     fn stream_window(&mut self, stream: u32) -> &mut i64 {
-        let initial = self.settings.get(&setting::INITIAL_WINDOW_SIZE).map_or(WINDOW, |size| i64::from(*size));
+        let initial =
+            self.settings.get(&setting::INITIAL_WINDOW_SIZE).map_or(WINDOW, |size| i64::from(*size));
         self.windows.entry(stream).or_insert(initial)
     }
 
     /// What arrived on a stream so far.
     pub fn received(&self, stream: u32) -> &Received {
-        static NOTHING: Received = Received { heads: Vec::new(), body: Vec::new(), ended: false, reset: None };
+        static NOTHING: Received =
+            Received { heads: Vec::new(), body: Vec::new(), ended: false, reset: None };
         self.streams.get(&stream).unwrap_or(&NOTHING)
     }
 
@@ -375,7 +377,10 @@ impl Http2 {
 #[track_caller]
 fn check(fields: &Fields, client: bool, stream: &Received) {
     let regular = fields.iter().position(|(name, _)| !name.starts_with(':')).unwrap_or(fields.len());
-    assert!(fields[regular..].iter().all(|(name, _)| !name.starts_with(':')), "pseudo fields first: {fields:?}");
+    assert!(
+        fields[regular..].iter().all(|(name, _)| !name.starts_with(':')),
+        "pseudo fields first: {fields:?}"
+    );
     for (name, value) in fields {
         assert_eq!(*name, name.to_lowercase(), "names are in lower case");
         let hop = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];

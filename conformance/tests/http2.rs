@@ -47,10 +47,14 @@ fn load_of_h2load_is_answered_without_an_error() {
     let authority = Authority::new("a root");
     let identity = authority.server(&["example.com"]);
     let narrows = Setup::web(&nginx, "")
-        .listener("tls", &format!("upstream: app\n{}", narrows_conformance::setup::tls_keys(&[&identity], "")))
+        .listener(
+            "tls",
+            &format!("upstream: app\n{}", narrows_conformance::setup::tls_keys(&[&identity], "")),
+        )
         .workers(2)
         .start();
-    for url in [format!("http://{}/", narrows.address("web")), format!("https://{}/", narrows.address("tls"))] {
+    for url in [format!("http://{}/", narrows.address("web")), format!("https://{}/", narrows.address("tls"))]
+    {
         let shown = output_of(Command::new(tool("h2load")).args(["-n", "4000", "-c", "8", "-m", "50", &url]));
         assert!(shown.contains("4000 succeeded, 0 failed, 0 errored, 0 timeout"), "{shown}");
         assert!(shown.contains("status codes: 4000 2xx"), "{shown}");
@@ -154,9 +158,12 @@ fn answers_without_content_end_at_once() {
     });
     let narrows = Setup::web(&backend, "").start();
     let mut client = http2(&narrows);
-    for (method, path, status, length) in
-        [("HEAD", "/head", 200, Some("1000")), ("GET", "/204", 204, None), ("GET", "/304", 304, Some("1000")), ("GET", "/empty", 200, Some("0"))]
-    {
+    for (method, path, status, length) in [
+        ("HEAD", "/head", 200, Some("1000")),
+        ("GET", "/204", 204, None),
+        ("GET", "/304", 304, Some("1000")),
+        ("GET", "/empty", 200, Some("0")),
+    ] {
         let stream = client.open(method, path, &[], true);
         let got = client.answer(stream);
         assert_eq!((got.status(), got.body.len(), got.ended), (status, 0, true), "{path}");
@@ -213,7 +220,8 @@ fn a_length_that_lies_is_refused() {
 fn an_early_answer_is_passed_on_and_stops_the_upload() {
     let backend = Backend::script(|mut connection, _| {
         connection.next_request_head().expect("a request arrives");
-        connection.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig");
+        connection
+            .send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig");
         connection.finish_sending();
         connection.read_to_end();
     });
@@ -274,7 +282,8 @@ fn pings_are_answered_and_settings_acknowledged() {
 #[test]
 fn settings_of_the_configuration_are_announced() {
     let backend = Backend::saying("hello");
-    let narrows = Setup::web(&backend, "http2: { streams: 7, window: 32KiB, connection_window: 2MiB }").start();
+    let narrows =
+        Setup::web(&backend, "http2: { streams: 7, window: 32KiB, connection_window: 2MiB }").start();
     let mut client = http2(&narrows);
     assert_eq!(client.get("/").text(), "hello");
     assert_eq!(client.settings.get(&setting::MAX_CONCURRENT_STREAMS), Some(&7));
@@ -315,7 +324,8 @@ fn a_method_that_opens_tunnels_is_refused() {
 /// Asserts that a stream was refused: by an error of the stream or the connection, or by a 4xx.
 #[track_caller]
 fn assert_refused(client: &mut Http2, stream: u32, what: &str) {
-    let ended = client.until(|client| client.received(stream).reset.is_some() || client.received(stream).ended);
+    let ended =
+        client.until(|client| client.received(stream).reset.is_some() || client.received(stream).ended);
     if ended {
         let received = client.received(stream);
         let status = received.heads.first().and_then(|head| head.first()).map(|(_, value)| value.clone());
@@ -357,9 +367,18 @@ fn malformed_heads_are_refused_and_never_reach_the_upstream() {
         ("an empty name", with(("", "1"))),
         ("a space around a name", with(("x-a ", "1"))),
         ("a space in the path", vec![start[0], start[1], start[2], (":path", "/a b HTTP/1.1")]),
-        ("a line break in the path", vec![start[0], start[1], start[2], (":path", "/ HTTP/1.1\r\nx-evil: 1")]),
-        ("a line break in the authority", vec![start[0], start[1], (":authority", "a\r\nx-evil: 1"), start[3]]),
-        ("user information in the authority", vec![start[0], start[1], (":authority", "user@example.com"), start[3]]),
+        (
+            "a line break in the path",
+            vec![start[0], start[1], start[2], (":path", "/ HTTP/1.1\r\nx-evil: 1")],
+        ),
+        (
+            "a line break in the authority",
+            vec![start[0], start[1], (":authority", "a\r\nx-evil: 1"), start[3]],
+        ),
+        (
+            "user information in the authority",
+            vec![start[0], start[1], (":authority", "user@example.com"), start[3]],
+        ),
         ("a space in the method", vec![(":method", "GET /evil"), start[1], start[2], start[3]]),
         ("two lengths", [start.as_slice(), &[("content-length", "1"), ("content-length", "2")]].concat()),
         ("a length that is no number", with(("content-length", "+1"))),
@@ -418,7 +437,10 @@ fn without_http2_its_preface_is_an_error() {
     let mut client = narrows.web();
     client.send(narrows_conformance::http2::PREFACE);
     let received = String::from_utf8_lossy(&client.read_to_end()).into_owned();
-    assert!(received.is_empty() || received.starts_with("HTTP/1.1 505 ") || received.starts_with("HTTP/1.1 4"), "{received}");
+    assert!(
+        received.is_empty() || received.starts_with("HTTP/1.1 505 ") || received.starts_with("HTTP/1.1 4"),
+        "{received}"
+    );
     assert_eq!(backend.connections(), 0);
 }
 

@@ -50,7 +50,8 @@ fn a_hundred_requests_run_at_once_on_one_connection() {
     let (backend, gate) = gated();
     let narrows = Setup::web(&backend, "").start();
     let mut client = http2(&narrows);
-    let streams = (0..100).map(|number| client.open("GET", &format!("/{number}"), &[], true)).collect::<Vec<_>>();
+    let streams =
+        (0..100).map(|number| client.open("GET", &format!("/{number}"), &[], true)).collect::<Vec<_>>();
     until("all of them reached the backend", || backend.requests().len() == 100);
     open(&gate);
     for (number, stream) in streams.into_iter().enumerate() {
@@ -64,7 +65,8 @@ fn a_stream_beyond_the_limit_is_refused_alone() {
     let (backend, gate) = gated();
     let narrows = Setup::web(&backend, "http2: { streams: 3 }").start();
     let mut client = http2(&narrows);
-    let streams = (0..4).map(|number| client.open("GET", &format!("/{number}"), &[], true)).collect::<Vec<_>>();
+    let streams =
+        (0..4).map(|number| client.open("GET", &format!("/{number}"), &[], true)).collect::<Vec<_>>();
     let refused = client.answer(streams[3]);
     assert_eq!(refused.reset, Some(code::REFUSED_STREAM), "which may be repeated: {refused:?}");
     open(&gate);
@@ -138,7 +140,8 @@ fn the_window_of_the_connection_holds_for_all_streams() {
     let mut client = http2(&narrows);
     client.replenish = false;
     let streams = [0; 4].map(|_| client.open("GET", "/large", &[], true));
-    let received = |client: &Http2| streams.iter().map(|stream| client.received(*stream).body.len()).sum::<usize>();
+    let received =
+        |client: &Http2| streams.iter().map(|stream| client.received(*stream).body.len()).sum::<usize>();
     client.until(|client| received(client) == 65_535);
     assert!(!client.connection().anything_within(std::time::Duration::from_millis(200)), "no byte more");
     for stream in streams {
@@ -201,7 +204,8 @@ fn an_answer_that_breaks_off_resets_its_stream_only() {
             match request.target() {
                 "/length" => return connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
                 "/chunks" => {
-                    return connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+                    return connection
+                        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
                 }
                 "/reset" => {
                     connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");

@@ -168,7 +168,15 @@ fn openssl_agrees_with_the_authority() {
     let list = authority.revocations(&[&bob]);
     let verify = |certificate: &str| {
         let mut openssl = Command::new(tool("openssl"));
-        openssl.args(["verify", "-crl_check", "-CAfile", &authority.certificate, "-CRLfile", &list, certificate]);
+        openssl.args([
+            "verify",
+            "-crl_check",
+            "-CAfile",
+            &authority.certificate,
+            "-CRLfile",
+            &list,
+            certificate,
+        ]);
         narrows_conformance::program::run(&mut openssl).status.success()
     };
     assert!(verify(&alice.certificate) && verify(&site.certificate) && !verify(&bob.certificate));

@@ -72,7 +72,8 @@ fn curl_reads_a_page_in_every_version() {
         (["--tlsv1.3", "--tls-max", "1.3", "--http2"], "hello 2"),
     ] {
         let mut curl = Command::new(tool("curl"));
-        curl.args(["-sS", "--fail", "--max-time", "20", "--cacert", &house.authority.certificate]).args(options);
+        curl.args(["-sS", "--fail", "--max-time", "20", "--cacert", &house.authority.certificate])
+            .args(options);
         curl.args(["-w", " %{http_version}", "--resolve", &format!("example.com:{port}:127.0.0.1")]);
         assert_eq!(output_of(curl.arg(format!("https://example.com:{port}/"))), expected, "{options:?}");
     }
@@ -109,8 +110,8 @@ fn the_certificate_is_chosen_by_the_server_name() {
 #[test]
 fn rsa_and_ecdsa_stand_beside_each_other_for_one_name() {
     let authority = Authority::new("a root");
-    let [rsa, ecdsa] =
-        [Algorithm::Rsa, Algorithm::Ecdsa].map(|algorithm| authority.server_with(&["example.com"], algorithm));
+    let [rsa, ecdsa] = [Algorithm::Rsa, Algorithm::Ecdsa]
+        .map(|algorithm| authority.server_with(&["example.com"], algorithm));
     let backend = Backend::saying("hello");
     let narrows = Setup::web(&backend, &tls_keys(&[&rsa, &ecdsa], "")).start();
     type Version = fn(TlsClient) -> TlsClient;
@@ -235,16 +236,17 @@ fn an_ocsp_response_is_stapled() {
     assert_eq!(client.connect(narrows.address("web")).exchange(GET).text(), "hello");
     assert_eq!(client.staple(), std::fs::read(&staple).unwrap());
     let shown = s_client(narrows.address("web"), &["-status", "-CAfile", &authority.certificate], LAST);
-    assert!(shown.contains("OCSP Response Status: successful") && shown.contains("Cert Status: good"), "{shown}");
+    assert!(
+        shown.contains("OCSP Response Status: successful") && shown.contains("Cert Status: good"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn large_bodies_pass_both_ways() {
     let authority = Authority::new("a root");
     let identity = authority.server(&["example.com"]);
-    let backend = Backend::respond(|request| {
-        ok(&"y".repeat(request.body.len())).into_iter().collect()
-    });
+    let backend = Backend::respond(|request| ok(&"y".repeat(request.body.len())).into_iter().collect());
     let narrows = Setup::https(&backend, &identity, "").start();
     let size = 6 * 1024 * 1024;
     for client in [TlsClient::blind().only_1_2(), TlsClient::blind().only_1_3()] {
@@ -317,7 +319,8 @@ fn hsts_is_on_every_answer_over_tls() {
     let backend = Backend::respond(|_| ok("hello"));
     let authority = Authority::new("a root");
     let identity = authority.server(&["example.com"]);
-    let keys = "hsts: 365d\nroutes:\n  - { path: /own, respond: { body: own } }\n  - { path: /*, upstream: app }";
+    let keys =
+        "hsts: 365d\nroutes:\n  - { path: /own, respond: { body: own } }\n  - { path: /*, upstream: app }";
     let narrows = Setup::new()
         .upstream("app", &[&backend])
         .listener("web", &format!("{}{keys}", tls_keys(&[&identity], "")))

@@ -12,7 +12,9 @@ fn everything(output: &Output) -> String {
 
 /// The configuration of a listener, its `tls` on lines from the fifth on.
 fn yaml(tls: &str) -> String {
-    format!("listeners:\n  web:\n    bind: \"127.0.0.1:0\"\n    tls:\n{tls}\n    routes:\n      - {{ path: /*, respond: {{}} }}\n")
+    format!(
+        "listeners:\n  web:\n    bind: \"127.0.0.1:0\"\n    tls:\n{tls}\n    routes:\n      - {{ path: /*, respond: {{}} }}\n"
+    )
 }
 
 fn certificate(identity: &Identity) -> String {
@@ -50,7 +52,8 @@ fn a_file_is_found_beside_the_configuration() {
     let folder = Folder::new();
     folder.write("site.pem", std::fs::read(&identity.certificate).unwrap());
     folder.write("site.key", std::fs::read(&identity.key).unwrap());
-    let path = folder.write("site.yaml", yaml("      certificates:\n        - { cert: site.pem, key: site.key }"));
+    let path =
+        folder.write("site.yaml", yaml("      certificates:\n        - { cert: site.pem, key: site.key }"));
     let output = command_line(&["check", &path]);
     assert_eq!(output.status.code(), Some(0), "{}", everything(&output));
 }

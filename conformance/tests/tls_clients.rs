@@ -71,7 +71,11 @@ fn curl_shows_its_certificate() {
         let mut curl = Command::new(tool("curl"));
         curl.args(["-sS", "--fail", "--max-time", "20", version, "--cacert", &house.servers.certificate]);
         curl.args(["--cert", &alice.certificate, "--key", &alice.key]);
-        curl.args(["--resolve", &format!("example.com:{port}:127.0.0.1"), &format!("https://example.com:{port}/")]);
+        curl.args([
+            "--resolve",
+            &format!("example.com:{port}:127.0.0.1"),
+            &format!("https://example.com:{port}/"),
+        ]);
         assert_eq!(output_of(&mut curl), "hello");
     }
 }
@@ -131,7 +135,8 @@ fn rules_ask_who_the_client_is() {
 #[test]
 fn facts_about_the_client_outlive_a_resumption() {
     let house = house();
-    let keys = "routes:\n  - { path: /*, respond: { body: \"${ tls.client.subject } ${ tls.client.serial }\" } }";
+    let keys =
+        "routes:\n  - { path: /*, respond: { body: \"${ tls.client.subject } ${ tls.client.serial }\" } }";
     let narrows = house.start("mode: required", keys);
     let alice = house.clients.client("alice", &[]);
     let serial = alice.printed(&["-serial"]).to_lowercase();
@@ -192,7 +197,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let number = chunk.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let number =
+            chunk.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for index in 0..4 {
             let letter = LETTERS[(number >> (18 - 6 * index) & 63) as usize];
             text.push(if index <= chunk.len() { letter.into() } else { '=' });

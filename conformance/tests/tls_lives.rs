@@ -29,8 +29,11 @@ fn shown(narrows: &Narrows) -> Vec<u8> {
 #[test]
 fn a_new_certificate_is_used_when_its_files_change() {
     let authority = Authority::new("a root");
-    let (used, newer, newest) =
-        (authority.server(&["example.com"]), authority.server(&["example.com"]), authority.server(&["example.com"]));
+    let (used, newer, newest) = (
+        authority.server(&["example.com"]),
+        authority.server(&["example.com"]),
+        authority.server(&["example.com"]),
+    );
     let backend = Backend::saying("hello");
     let narrows = Setup::https(&backend, &used, "").workers(2).start();
     let mut kept = TlsClient::blind().connect(narrows.address("web"));
@@ -175,7 +178,10 @@ fn a_renegotiation_is_not_done() {
     assert_eq!(good.exchange(GET).text(), "hello");
     let shown = s_client(narrows.address("web"), &["-tls1_2", "-legacy_renegotiation"], "R\n");
     assert!(shown.contains("RENEGOTIATING") && !shown.contains("hello"), "{shown}");
-    assert!(shown.contains("no renegotiation") || shown.contains("error") || shown.contains("closed"), "{shown}");
+    assert!(
+        shown.contains("no renegotiation") || shown.contains("error") || shown.contains("closed"),
+        "{shown}"
+    );
     assert_eq!(good.exchange(GET).text(), "hello");
 }
 
@@ -193,13 +199,18 @@ fn plain_http_on_a_tls_port_gets_a_clear_400() {
         connection.send(request);
         let answer = connection.response("GET");
         assert_eq!(answer.status(), 400, "{}", answer.head);
-        assert!(answer.text().contains("HTTPS") || answer.text().contains("TLS"), "it says why: {}", answer.text());
+        assert!(
+            answer.text().contains("HTTPS") || answer.text().contains("TLS"),
+            "it says why: {}",
+            answer.text()
+        );
         assert!(answer.lists("connection", "close"), "{}", answer.head);
         connection.read_to_end();
     }
     assert_eq!(backend.connections(), 0);
     until("it is logged with its cause", || {
-        std::fs::read_to_string(&log).is_ok_and(|log| log.lines().filter(|line| line.contains("tls")).count() == 2)
+        std::fs::read_to_string(&log)
+            .is_ok_and(|log| log.lines().filter(|line| line.contains("tls")).count() == 2)
     });
 }
 
@@ -208,9 +219,8 @@ fn tls_on_a_plain_port_ends_clearly_and_is_logged() {
     let backend = Backend::saying("hello");
     let folder = Folder::new();
     let log = folder.join("access.log");
-    let narrows = Setup::web(&backend, "")
-        .settings(&format!("access_log: \"{log}\"\nlog_format: json"))
-        .start();
+    let narrows =
+        Setup::web(&backend, "").settings(&format!("access_log: \"{log}\"\nlog_format: json")).start();
     let started = std::time::Instant::now();
     let problem = TlsClient::blind().refusal(narrows.address("web"));
     assert!(started.elapsed().as_secs() < 5, "at once, not after a timeout: {problem}");
@@ -226,9 +236,10 @@ fn a_failed_handshake_is_logged_with_its_cause() {
     let backend = Backend::saying("hello");
     let folder = Folder::new();
     let log = folder.join("access.log");
-    let narrows = Setup::https_with(&backend, &authority.server(&["example.com"]), "minimum_version: \"1.3\"", "")
-        .settings(&format!("access_log: \"{log}\"\nlog_format: json"))
-        .start();
+    let narrows =
+        Setup::https_with(&backend, &authority.server(&["example.com"]), "minimum_version: \"1.3\"", "")
+            .settings(&format!("access_log: \"{log}\"\nlog_format: json"))
+            .start();
     TlsClient::blind().only_1_2().refusal(narrows.address("web"));
     let lines = || std::fs::read_to_string(&log).unwrap_or_default();
     until("it is logged", || {

@@ -178,7 +178,11 @@ fn the_lowest_version_holds_for_upstreams_too() {
     for further in ["minimum_version: \"1.3\"", "profile: modern"] {
         let answer = start(further).get("/", &[]);
         assert_eq!(answer.status(), 502, "{further}: {}", answer.head);
-        assert!(answer.header("proxy-status").is_some_and(|cause| cause.contains("error=tls_")), "{}", answer.head);
+        assert!(
+            answer.header("proxy-status").is_some_and(|cause| cause.contains("error=tls_")),
+            "{}",
+            answer.head
+        );
     }
 }
 
@@ -272,5 +276,8 @@ fn an_answer_until_the_end_that_was_cut_off_is_not_taken_for_whole() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let received = client.read_to_end();
     let text = String::from_utf8_lossy(&received);
-    assert!(!text.ends_with("0\r\n\r\n"), "without one it may have been truncated (RFC 9112 section 9.8): {text}");
+    assert!(
+        !text.ends_with("0\r\n\r\n"),
+        "without one it may have been truncated (RFC 9112 section 9.8): {text}"
+    );
 }

@@ -76,9 +76,8 @@ impl Frame {
 
     /// SETTINGS.
     pub fn settings(values: &[(u16, u32)]) -> Frame {
-        let pairs = values.iter().flat_map(|(name, value)| {
-            name.to_be_bytes().into_iter().chain(value.to_be_bytes())
-        });
+        let pairs =
+            values.iter().flat_map(|(name, value)| name.to_be_bytes().into_iter().chain(value.to_be_bytes()));
         Frame::new(kind::SETTINGS, 0, 0, pairs.collect::<Vec<_>>())
     }
 

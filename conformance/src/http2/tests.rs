@@ -4,7 +4,9 @@ use crate::backend::Backend;
 #[test]
 fn two_hand_written_sides_understand_each_other() {
     let backend = Backend::script(|connection, _| {
-        let Some(mut server) = Http2::accept(connection, &[(setting::INITIAL_WINDOW_SIZE, 1000)]) else { return };
+        let Some(mut server) = Http2::accept(connection, &[(setting::INITIAL_WINDOW_SIZE, 1000)]) else {
+            return;
+        };
         while let Some(stream) = server.next_request() {
             let request = server.whole_request(stream);
             let length = request.body.len().to_string();

@@ -68,12 +68,7 @@ impl Authority {
         let extensions = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign,digitalSignature\n\
                           subjectKeyIdentifier=hash";
         let identity = request(&folder, "authority", Algorithm::Ecdsa, &subject, extensions, &[]);
-        Authority {
-            certificate: identity.certificate.clone(),
-            folder,
-            identity,
-            issued: Mutex::new(0),
-        }
+        Authority { certificate: identity.certificate.clone(), folder, identity, issued: Mutex::new(0) }
     }
 
     /// Issues a certificate with a P-256 key for servers of these DNS names; addresses are written `IP:127.0.0.1`.
@@ -83,7 +78,9 @@ impl Authority {
 
     /// The same with a key of choice.
     pub fn server_with(&self, names: &[&str], algorithm: Algorithm) -> Identity {
-        let names = names.iter().map(|name| if name.contains(':') { (*name).to_owned() } else { format!("DNS:{name}") });
+        let names = names
+            .iter()
+            .map(|name| if name.contains(':') { (*name).to_owned() } else { format!("DNS:{name}") });
         let names = names.collect::<Vec<_>>().join(",");
         self.issue(algorithm, "/CN=a server of the tests", &format!("subjectAltName={names}"), "serverAuth")
     }
@@ -110,7 +107,14 @@ impl Authority {
         let certificate = self.folder.join("expired.pem");
         let mut command = Command::new(tool("openssl"));
         command.args(["ca", "-batch", "-notext", "-config", &configuration, "-in", &request]);
-        command.args(["-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-extfile", &extensions]);
+        command.args([
+            "-startdate",
+            "20200101000000Z",
+            "-enddate",
+            "20200201000000Z",
+            "-extfile",
+            &extensions,
+        ]);
         command.args(["-rand_serial", "-out", &certificate]);
         output_of(&mut command);
         Identity { certificate, key: valid.key }
@@ -118,9 +122,9 @@ impl Authority {
 
     /// Writes a revocation list with these certificates and returns its path.
     pub fn revocations(&self, revoked: &[&Identity]) -> String {
-        let lines = revoked
-            .iter()
-            .map(|identity| format!("R\t401231235959Z\t250101000000Z\t{}\tunknown\t/CN=x\n", identity.printed(&["-serial"])));
+        let lines = revoked.iter().map(|identity| {
+            format!("R\t401231235959Z\t250101000000Z\t{}\tunknown\t/CN=x\n", identity.printed(&["-serial"]))
+        });
         let configuration = self.database(&lines.collect::<String>());
         let list = self.folder.join("revoked.crl.pem");
         let mut command = Command::new(tool("openssl"));
@@ -136,7 +140,15 @@ impl Authority {
         let answer = self.folder.join("staple.der");
         let mut command = Command::new(tool("openssl"));
         command.args(["ocsp", "-index", &index, "-CA", &self.certificate, "-issuer", &self.certificate]);
-        command.args(["-rsigner", &self.certificate, "-rkey", &self.identity.key, "-ndays", "2", "-no_nonce"]);
+        command.args([
+            "-rsigner",
+            &self.certificate,
+            "-rkey",
+            &self.identity.key,
+            "-ndays",
+            "2",
+            "-no_nonce",
+        ]);
         command.args(["-cert", &identity.certificate, "-respout", &answer]);
         output_of(&mut command);
         answer
@@ -185,7 +197,9 @@ fn request(
     signer: &[&str],
 ) -> Identity {
     let (certificate, key) = (folder.join(&format!("{file}.pem")), folder.join(&format!("{file}.key")));
-    let configuration = format!("[req]\ndistinguished_name=name\nx509_extensions=extensions\n[name]\n[extensions]\n{extensions}\n");
+    let configuration = format!(
+        "[req]\ndistinguished_name=name\nx509_extensions=extensions\n[name]\n[extensions]\n{extensions}\n"
+    );
     let configuration = folder.write(&format!("{file}.cnf"), configuration);
     output_of(
         Command::new(tool("openssl"))

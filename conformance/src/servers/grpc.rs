@@ -129,6 +129,11 @@ impl GrpcServer {
         self.program.output()
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
     fn run(arguments: &[&str]) -> GrpcServer {
         let folder = Folder::new();
         let script = folder.write("server.py", SERVER);
