@@ -16,9 +16,8 @@ def say(*words):
     print(*words, flush=True)
 
 def echo(request, context):
-    for name, value in context.invocation_metadata():
-        if name.startswith("x-"):
-            context.send_initial_metadata(((name, value),))
+    told = [(name, value) for name, value in context.invocation_metadata() if name.startswith("x-")]
+    context.send_initial_metadata(told)
     context.set_trailing_metadata((("x-trailing", "after"), ("x-bytes-bin", b"\x00\xff")))
     return request
 
@@ -49,8 +48,9 @@ def wait(request, context):
     return b""
 
 def wait_stream(request, context):
+    context.add_callback(lambda: say("cancelled"))
     yield b"first"
-    yield wait(request, context)
+    threading.Event().wait(60)
 
 def peer(request, context):
     return "\n".join(f"{name}: {value}" for name, value in context.invocation_metadata()).encode()
