@@ -355,7 +355,7 @@ fn garbage_after_the_preface_harms_nobody() {
             connection.send(PREFACE);
         }
         let mut bytes = Vec::new();
-        for _ in 0..1 + round % 60 {
+        for _ in 0..=round % 60 {
             noise ^= noise << 13;
             noise ^= noise >> 7;
             noise ^= noise << 17;
@@ -364,10 +364,9 @@ fn garbage_after_the_preface_harms_nobody() {
         if round % 3 == 0 {
             // Well-formed frames with senseless content go deeper than noise.
             bytes = bytes
-                .chunks(30)
+                .chunks_exact(8)
                 .flat_map(|piece| {
-                    Frame::new(piece[0] % 11, piece[1], u32::from(piece[2] % 6), &piece[3.min(piece.len())..])
-                        .bytes()
+                    Frame::new(piece[0] % 11, piece[1], u32::from(piece[2] % 6), &piece[3..]).bytes()
                 })
                 .collect();
         }

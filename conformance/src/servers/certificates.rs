@@ -115,7 +115,7 @@ impl Authority {
             "-extfile",
             &extensions,
         ]);
-        command.args(["-rand_serial", "-out", &certificate]);
+        command.args(["-out", &certificate]);
         output_of(&mut command);
         Identity { certificate, key: valid.key }
     }
@@ -174,7 +174,7 @@ impl Authority {
         let new = self.folder.path().display();
         let configuration = format!(
             "[ca]\ndefault_ca=here\n[here]\ndatabase={index}\nnew_certs_dir={new}\ncertificate={}\nprivate_key={}\n\
-             default_md=sha256\ndefault_days=2\npolicy=any\nunique_subject=no\n[any]\ncommonName=supplied\n",
+             default_md=sha256\ndefault_days=2\npolicy=any\nunique_subject=no\nrand_serial=yes\n[any]\ncommonName=supplied\n",
             self.certificate, self.identity.key
         );
         self.folder.write("ca.cnf", configuration)

@@ -30,22 +30,22 @@ impl Nginx {
 
     /// The same on an address of choice.
     pub fn start_at(address: &str, directives: &str) -> Nginx {
-        Nginx::run(address, "", directives)
+        Nginx::serve(address, "", directives)
     }
 
     /// Starts it with HTTP/2 by prior knowledge.
     pub fn start_http2(directives: &str) -> Nginx {
-        Nginx::run(&format!("127.0.0.1:{}", free_port()), "http2", directives)
+        Nginx::serve(&format!("127.0.0.1:{}", free_port()), "http2", directives)
     }
 
     /// Starts it with TLS and these further words for `listen`, such as `http2`.
     pub fn start_tls(identity: &Identity, listen: &str, directives: &str) -> Nginx {
         let Identity { certificate, key } = identity;
         let directives = format!("ssl_certificate {certificate}; ssl_certificate_key {key}; {directives}");
-        Nginx::run(&format!("127.0.0.1:{}", free_port()), &format!("ssl {listen}"), &directives)
+        Nginx::serve(&format!("127.0.0.1:{}", free_port()), &format!("ssl {listen}"), &directives)
     }
 
-    fn run(address: &str, listen: &str, directives: &str) -> Nginx {
+    fn serve(address: &str, listen: &str, directives: &str) -> Nginx {
         let folder = Folder::new();
         folder.write("www/index.html", "nginx says hello");
         let here = folder.path().display();

@@ -48,19 +48,22 @@ impl std::fmt::Display for TlsService {
 }
 
 /// What `openssl s_client` prints (both streams) when it connects to `address`, sends `input` and reads until the
-/// server ends the connection.
+/// server ends the connection. Lines that begin with R or Q are commands.
 #[track_caller]
 pub fn s_client(address: &str, options: &[&str], input: &str) -> String {
     let mut child = Command::new(tool("openssl"))
-        .args(["s_client", "-connect", address, "-ign_eof"])
+        .args(["s_client", "-connect", address])
         .args(options)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("openssl starts");
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    // An input that ends makes openssl leave at once, so that it stays open.
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let _ = pipe.write_all(input.as_bytes());
     let output = child.wait_with_output().expect("openssl ends");
+    drop(pipe);
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
