@@ -93,10 +93,15 @@ fn a_key_that_does_not_fit_is_told() {
 }
 
 #[test]
-fn an_expired_certificate_is_told_with_its_date() {
+fn an_expired_certificate_is_a_warning_with_its_dates() {
     let authority = Authority::new("a root");
-    let shown = mistakes(&yaml(&certificate(&authority.expired("example.com"))));
-    assert!(shown.contains("site.yaml:6:") && shown.contains("expired") && shown.contains("2020"), "{shown}");
+    let folder = Folder::new();
+    let path = folder.write("site.yaml", yaml(&certificate(&authority.expired("example.com"))));
+    let output = command_line(&["check", &path]);
+    let shown = everything(&output);
+    assert_eq!(output.status.code(), Some(0), "it can be used, clients refuse it: {shown}");
+    assert!(shown.contains("warning[N0") && shown.contains("site.yaml:6:"), "{shown}");
+    assert!(shown.contains("expired.pem") && shown.contains("2020"), "{shown}");
 }
 
 #[test]
@@ -161,5 +166,4 @@ fn keys_that_cannot_be_meant_are_errors() {
     mistakes(&yaml("      certificates: []"));
     mistakes(&yaml(&format!("{certificate}\n      clients: {{ mode: required }}")));
     mistakes(&yaml(&format!("{certificate}\n      clients: {{ mode: sometimes, ca: x.pem }}")));
-    mistakes(&yaml("      minimum_version: \"1.3\""));
 }

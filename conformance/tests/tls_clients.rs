@@ -48,7 +48,8 @@ fn a_required_certificate_is_required() {
     let house = house();
     let narrows = house.start("mode: required", "");
     let alice = house.clients.client("alice", &[]);
-    let other = Authority::new("clients").client("alice", &[]);
+    let others = Authority::new("clients");
+    let other = others.client("alice", &[]);
     type Version = fn(TlsClient) -> TlsClient;
     for version in [TlsClient::only_1_2 as Version, TlsClient::only_1_3] {
         assert_eq!(welcome(&narrows, &version(house.known(&alice))), "hello");
@@ -87,7 +88,8 @@ fn an_optional_certificate_must_be_good_when_it_is_shown() {
     let narrows = house.start("mode: optional", keys);
     assert_eq!(welcome(&narrows, &house.stranger()), "false");
     assert_eq!(welcome(&narrows, &house.known(&house.clients.client("alice", &[]))), "true");
-    let other = Authority::new("clients").client("alice", &[]);
+    let others = Authority::new("clients");
+    let other = others.client("alice", &[]);
     house.known(&other).refusal(narrows.address("web"));
 }
 
@@ -120,9 +122,9 @@ fn rules_ask_who_the_client_is() {
     let fingerprint = bob.printed(&["-fingerprint", "-sha256"]).replace(':', "").to_lowercase();
     let keys = format!(
         "routes:
-  - {{ when: '\"spiffe://test/alice\" in tls.client.names && \"alice.test\" in tls.client.names', respond: {{ body: by name }} }}
-  - {{ when: 'tls.client.fingerprint == \"{fingerprint}\"', respond: {{ body: by fingerprint }} }}
-  - {{ when: 'tls.client.subject.contains(\"carol\") && tls.client.issuer.contains(\"clients\")', respond: {{ body: by subject }} }}
+  - {{ path: /*, when: '\"spiffe://test/alice\" in tls.client.names && \"alice.test\" in tls.client.names', respond: {{ body: by name }} }}
+  - {{ path: /*, when: 'tls.client.fingerprint == \"{fingerprint}\"', respond: {{ body: by fingerprint }} }}
+  - {{ path: /*, when: 'tls.client.subject.contains(\"carol\") && tls.client.issuer.contains(\"clients\")', respond: {{ body: by subject }} }}
   - {{ path: /*, respond: {{ body: nobody }} }}"
     );
     let narrows = house.start("mode: optional", &keys);

@@ -81,7 +81,8 @@ fn tls_ends_and_begins_again() {
 #[test]
 fn a_certificate_of_the_upstream_that_does_not_fit_ends_the_client() {
     let authority = Authority::new("inside");
-    let backend = secure(TlsServer::new(&Authority::new("x").server(&["app.internal"]), &[]));
+    let strangers = Authority::new("x");
+    let backend = secure(TlsServer::new(&strangers.server(&["app.internal"]), &[]));
     let keys = format!("tls: {{ ca: \"{}\", server_name: app.internal }}", authority.certificate);
     let narrows = Setup::tcp(&backend, "").upstream_with("app", &[&backend], &keys).start();
     let mut connection = narrows.connect("tcp");

@@ -78,7 +78,8 @@ fn an_endpoint_is_verified_by_its_address_when_no_name_is_given() {
 fn a_certificate_that_does_not_fit_is_502_with_a_cause() {
     let authority = Authority::new("inside");
     let good = authority.server(&["app.internal"]);
-    let stranger = Authority::new("inside").server(&["app.internal"]);
+    let strangers = Authority::new("inside");
+    let stranger = strangers.server(&["app.internal"]);
     let expired = authority.expired("app.internal");
     let client = authority.client("app", &["DNS:app.internal"]);
     for (identity, name) in [
@@ -108,7 +109,8 @@ fn verification_is_on_by_default_with_the_roots_of_the_system() {
 
 #[test]
 fn verification_can_be_switched_off() {
-    let stranger = Authority::new("nobody").server(&["whatever.test"]);
+    let strangers = Authority::new("nobody");
+    let stranger = strangers.server(&["whatever.test"]);
     let backend = service(TlsServer::new(&stranger, &[]));
     assert_eq!(front(&backend, "tls: { verify: false }").get("/", &[]).text(), "hello");
     let backend = service(TlsServer::new(&stranger, &[]));
@@ -156,7 +158,8 @@ fn a_backend_that_stops_in_its_handshake_is_504() {
 fn the_next_endpoint_takes_over_where_a_handshake_fails() {
     let authority = Authority::new("inside");
     let good = service(TlsServer::new(&authority.server(&["app.internal"]), &[]));
-    let bad = service(TlsServer::new(&Authority::new("x").server(&["app.internal"]), &[]));
+    let strangers = Authority::new("x");
+    let bad = service(TlsServer::new(&strangers.server(&["app.internal"]), &[]));
     let narrows = Setup::web(&good, "")
         .upstream_with("app", &[&bad, &good], &verified(&authority, "server_name: app.internal"))
         .start();

@@ -171,10 +171,12 @@ impl Authority {
     /// Writes what `openssl ca` needs, with these lines as its database.
     fn database(&self, lines: &str) -> String {
         let index = self.folder.write("index.txt", lines);
+        let number = self.folder.write("crlnumber", "01\n");
         let new = self.folder.path().display();
         let configuration = format!(
             "[ca]\ndefault_ca=here\n[here]\ndatabase={index}\nnew_certs_dir={new}\ncertificate={}\nprivate_key={}\n\
-             default_md=sha256\ndefault_days=2\npolicy=any\nunique_subject=no\nrand_serial=yes\n[any]\ncommonName=supplied\n",
+             default_md=sha256\ndefault_days=2\npolicy=any\nunique_subject=no\nrand_serial=yes\n\
+             crlnumber={number}\ncrl_extensions=list\n[list]\nauthorityKeyIdentifier=keyid\n[any]\ncommonName=supplied\n",
             self.certificate, self.identity.key
         );
         self.folder.write("ca.cnf", configuration)
