@@ -230,7 +230,7 @@ fn an_early_answer_is_passed_on_and_stops_the_upload() {
     let stream = client.open("POST", "/", &[("content-length", "100000000")], false);
     client.upload_some(stream, &vec![b'x'; 100_000_000], true);
     let got = client.answer(stream);
-    assert_eq!((got.status(), got.text().as_str()), (413, "big"));
+    assert_eq!((got.status(), got.text().as_str()), (413, "big"), "{got:?}");
     assert_ne!(got.reset, Some(code::INTERNAL_ERROR), "RFC 9113 section 8.1: NO_ERROR, or CANCEL");
     assert_eq!(client.get("/").status(), 413, "the connection goes on");
 }
@@ -283,11 +283,11 @@ fn pings_are_answered_and_settings_acknowledged() {
 fn settings_of_the_configuration_are_announced() {
     let backend = Backend::saying("hello");
     let narrows =
-        Setup::web(&backend, "http2: { streams: 7, window: 32KiB, connection_window: 2MiB }").start();
+        Setup::web(&backend, "http2: { streams: 7, window: 128KiB, connection_window: 2MiB }").start();
     let mut client = http2(&narrows);
     assert_eq!(client.get("/").text(), "hello");
     assert_eq!(client.settings.get(&setting::MAX_CONCURRENT_STREAMS), Some(&7));
-    assert_eq!(client.settings.get(&setting::INITIAL_WINDOW_SIZE), Some(&32_768));
+    assert_eq!(client.settings.get(&setting::INITIAL_WINDOW_SIZE), Some(&131_072));
 }
 
 #[test]
