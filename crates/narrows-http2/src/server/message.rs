@@ -183,12 +183,12 @@ impl Drop for ServerMessage {
     /// (RFC 9113 section 8.1).
     fn drop(&mut self) {
         self.running.set(self.running.get() - 1);
-        let finished = self.is_finished() && !self.is_reset;
-        let reason = if finished { Reason::NO_ERROR } else { Reason::INTERNAL_ERROR };
         match &mut self.answer {
-            _ if finished && self.incoming.is_over() => {}
-            Answer::Head(respond, _) => respond.send_reset(reason),
-            Answer::Body(body) => body.reset(reason),
+            // The library resets a request that is not over with NO_ERROR once the answer has left; a reset of ours would
+            // overtake what is queued.
+            Answer::Body(body) if body.is_over() && !self.is_reset => {}
+            Answer::Head(respond, _) => respond.send_reset(Reason::INTERNAL_ERROR),
+            Answer::Body(body) => body.reset(Reason::INTERNAL_ERROR),
         }
     }
 }
