@@ -26,6 +26,23 @@ fn house(keys: &str) -> House {
     House { narrows, backend, good }
 }
 
+/// The same with a backend that bears requests that never end.
+fn incomplete(keys: &str) -> House {
+    let backend = Backend::script(|mut connection, _| {
+        while let Some(head) = connection.next_request_head() {
+            if head.method() == "POST" {
+                connection.read_to_end();
+                return;
+            }
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        }
+    });
+    let narrows = Setup::web(&backend, keys).start();
+    let mut good = Http2::connect(narrows.address("web"));
+    assert_eq!(good.get("/").text(), "hello");
+    House { narrows, backend, good }
+}
+
 impl House {
     fn attacker(&self) -> Connection {
         let mut connection = self.narrows.web();
@@ -154,19 +171,7 @@ fn a_flood_of_settings_or_pings_is_bounded() {
 
 #[test]
 fn a_flood_of_empty_data_is_bounded() {
-    let backend = Backend::script(|mut connection, _| {
-        while let Some(head) = connection.next_request_head() {
-            if head.method() == "POST" {
-                connection.read_to_end();
-                return;
-            }
-            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-        }
-    });
-    let narrows = Setup::web(&backend, "").start();
-    let mut good = Http2::connect(narrows.address("web"));
-    assert_eq!(good.get("/").text(), "hello");
-    let mut house = House { narrows, backend, good };
+    let mut house = incomplete("");
     for padding in [false, true] {
         let mut attacker = Http2::over(house.narrows.web());
         let stream = attacker.open("POST", "/", &[], false);
@@ -250,7 +255,8 @@ fn header_blocks_that_cannot_be_read_end_the_connection() {
         let mut connection = house.attacker();
         connection
             .send(Frame::new(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 1, bad.clone()).bytes());
-        assert_eq!(verdict(connection), Some(code::COMPRESSION_ERROR), "{bad:?}");
+        let verdict = verdict(connection);
+        assert!(verdict.is_some_and(|code| code != code::NO_ERROR), "{bad:?}: {verdict:?}");
         house.lives();
     }
 }
@@ -287,14 +293,14 @@ fn clients_that_never_open_their_windows_cost_bounded_memory_and_are_ended() {
         assert!(over(attacker) || attacker.connection().record().end.is_some(), "given up after write_idle");
     }
     for number in 1..=100 {
-        house.backend.wait_for_end(number);
+        house.backend.wait_for_script(number);
     }
     house.lives();
 }
 
 #[test]
 fn many_idle_streams_cost_bounded_memory_and_are_ended() {
-    let mut house = house("timeouts: { body_idle: 1s }");
+    let mut house = incomplete("timeouts: { body_idle: 1s }");
     let mut crowd = Vec::new();
     for _ in 0..20 {
         let mut attacker = Http2::over(house.narrows.web());

@@ -200,15 +200,32 @@ fn a_websocket_of_http1_reaches_an_http2_upstream() {
 }
 
 #[test]
-fn another_protocol_than_websocket_is_refused() {
+fn an_upstream_that_does_not_switch_opens_no_tunnel() {
     let backend = Backend::saying("hello");
     let narrows = Setup::web(&backend, "").start();
     let mut client = Http2::connect(narrows.address("web"));
-    let mut fields = CONNECT;
-    fields[1].1 = "connect-udp";
-    let stream = client.open_exactly(&fields, false);
-    let answer = client.head_or_reset(stream);
-    assert!(answer.status() >= 400 || answer.reset.is_some(), "{answer:?}");
-    assert_eq!(backend.connections(), 0);
+    for protocol in ["websocket", "connect-udp"] {
+        let mut fields = CONNECT;
+        fields[1].1 = protocol;
+        let stream = client.open_exactly(&fields, false);
+        let answer = client.head_or_reset(stream);
+        let opened = (200..300).contains(&answer.status());
+        assert!(!opened, "2xx would say that the tunnel is open (RFC 9113 section 8.5): {answer:?}");
+    }
     assert_eq!(client.get("/").text(), "hello");
+}
+
+#[test]
+fn an_http2_upstream_without_websockets_is_an_error_at_once() {
+    let backend = Backend::script(|connection, _| {
+        let Some(mut peer) = Http2::accept(connection, &[]) else { return };
+        while let Some(stream) = peer.next_request() {
+            peer.respond(stream, &[(":status", "200")], "hello");
+        }
+    });
+    let narrows = Setup::web(&backend, "").upstream_with("app", &[&backend], "protocol: http2").start();
+    let handshake =
+        ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
+    assert_eq!(narrows.get("/", &handshake).status(), 502);
+    assert_eq!(narrows.get("/", &[]).text(), "hello");
 }
