@@ -1,7 +1,7 @@
 //! One raw connection, seen from a client or from a backend.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::deadline::DEADLINE;
 use crate::message::{Framing, Message, field};
+use crate::tls::TlsFacts;
+use crate::transport::Transport;
 
 /// How long a connection may be silent between two requests: tests end connections long before.
 const IDLE: Duration = Duration::from_secs(900);
@@ -23,12 +25,16 @@ pub enum End {
     Closed,
     /// By a reset.
     Reset,
+    /// TLS: by the end of the TCP connection without a close_notify, which is how a truncation looks.
+    Truncated,
+    /// TLS: by a fatal alert, or by bytes that are not TLS.
+    Refused,
 }
 
 /// A connection of which every byte is under the test's control.
 #[derive(Debug)]
 pub struct Connection {
-    socket: Socket,
+    pub(crate) transport: Transport,
     unread: Vec<u8>,
     record: Arc<Mutex<Record>>,
 }
@@ -42,6 +48,10 @@ pub struct Record {
     pub requests: Vec<Message>,
     /// How the other side ended it, when it did.
     pub end: Option<End>,
+    /// TLS: why the session ended, for [`End::Refused`] and for a handshake that failed.
+    pub refusal: String,
+    /// TLS: what was agreed on, where the test is the server.
+    pub tls: Option<TlsFacts>,
 }
 
 impl Connection {
@@ -65,7 +75,7 @@ impl Connection {
         let _ = socket.set_tcp_nodelay(true);
         socket.set_nonblocking(false).expect("a socket can block");
         socket.set_write_timeout(Some(WRITING)).expect("a deadline can be set");
-        Connection { socket, unread: Vec::new(), record }
+        Connection { transport: Transport::Plain(socket), unread: Vec::new(), record }
     }
 
     /// Sends bytes; panics when the other side does not take them.
@@ -76,7 +86,15 @@ impl Connection {
 
     /// Sends bytes; an error when the other side is gone.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.socket.write_all(bytes.as_ref())
+        self.transport.write_all(bytes.as_ref())?;
+        self.transport.flush()
+    }
+
+    /// Sends bytes below TLS, which the other side takes for records.
+    #[track_caller]
+    pub fn send_below(&mut self, bytes: &[u8]) {
+        let mut socket = self.transport.socket();
+        socket.write_all(bytes).expect("the bytes can be sent");
     }
 
     /// Sends a request and reads its final response; interim ones are dropped.
@@ -164,16 +182,27 @@ impl Connection {
         self.unread.drain(..count).collect()
     }
 
+    /// Reads exactly `count` bytes; `None` when the connection ends before.
+    #[track_caller]
+    pub fn try_read_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.unread.len() < count {
+            if !self.fill(DEADLINE) {
+                return None;
+            }
+        }
+        Some(self.unread.drain(..count).collect())
+    }
+
     /// Reads and forgets `count` bytes, without a record: for bodies larger than the test's memory.
     #[track_caller]
     pub fn discard(&mut self, count: u64) {
         let mut left = count - (self.unread.len() as u64).min(count);
         self.unread.drain(..(count - left) as usize);
         let mut buffer = vec![0; 256 * 1024];
-        self.socket.set_read_timeout(Some(DEADLINE)).expect("a deadline can be set");
+        self.transport.socket().set_read_timeout(Some(DEADLINE)).expect("a deadline can be set");
         while left > 0 {
             let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            match self.socket.read(&mut buffer[..want]) {
+            match self.transport.read(&mut buffer[..want]) {
                 Ok(0) => panic!("the connection ended {left} bytes early"),
                 Ok(count) => left -= count as u64,
                 Err(error) => panic!("{left} bytes are missing: {error}"),
@@ -219,50 +248,85 @@ impl Connection {
     /// Sends as much of `total` bytes as the other side takes, in the given piece over and over. Returns how
     /// much was taken when it stops taking for `patience`, or `total`.
     pub fn flood(&mut self, piece: &[u8], total: u64, patience: Duration) -> u64 {
-        self.socket.set_write_timeout(Some(patience)).expect("a deadline can be set");
+        self.transport.socket().set_write_timeout(Some(patience)).expect("a deadline can be set");
         let mut sent = 0;
         while sent < total {
             let want = piece.len().min(usize::try_from(total - sent).unwrap_or(usize::MAX));
-            match self.socket.write(&piece[..want]) {
+            match self.transport.write(&piece[..want]) {
                 Ok(count) => sent += count as u64,
                 Err(error) if is_timeout(&error) => break,
                 Err(_) => break,
             }
         }
-        self.socket.set_write_timeout(Some(WRITING)).expect("a deadline can be set");
+        self.transport.socket().set_write_timeout(Some(WRITING)).expect("a deadline can be set");
         sent
     }
 
     /// Makes the kernel take few bytes ahead of the reader (a slow peer).
     pub fn small_receive_buffer(&self) {
-        let _ = self.socket.set_recv_buffer_size(16 * 1024);
+        let _ = self.transport.socket().set_recv_buffer_size(16 * 1024);
     }
 
     /// Ends the sending direction only. Nothing happens when the other side has ended both already.
-    pub fn finish_sending(&self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
+    pub fn finish_sending(&mut self) {
+        self.transport.finish_sending();
+    }
+
+    /// What the two sides of a TLS connection agreed on.
+    #[track_caller]
+    pub fn tls(&self) -> TlsFacts {
+        TlsFacts::of(&self.transport)
     }
 
     /// Ends the connection with a reset.
     pub fn reset(self) {
-        self.socket.set_linger(Some(Duration::ZERO)).expect("linger can be set");
+        self.transport.socket().set_linger(Some(Duration::ZERO)).expect("linger can be set");
     }
 
     /// The local address, as text.
     pub fn local_address(&self) -> SocketAddr {
-        self.socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a TCP connection")
+        self.transport
+            .socket()
+            .local_addr()
+            .ok()
+            .and_then(|address| address.as_socket())
+            .expect("a TCP connection")
     }
 
     /// A second handle on the same connection: one thread may send while another reads. Bytes that arrived and
     /// were not read yet go to the second handle.
     pub fn second_handle(&mut self) -> Connection {
-        let socket = self.socket.try_clone().expect("a socket can be cloned");
-        Connection { socket, unread: std::mem::take(&mut self.unread), record: Arc::default() }
+        let Transport::Plain(socket) = &self.transport else { panic!("a TLS session has one handle") };
+        let transport = Transport::Plain(socket.try_clone().expect("a socket can be cloned"));
+        Connection { transport, unread: std::mem::take(&mut self.unread), record: Arc::default() }
     }
 
     /// What arrived so far.
     pub fn record(&self) -> Record {
         self.record.lock().expect("no poison").clone()
+    }
+
+    /// Puts TLS in the place of the socket; `wrap` says why where that fails.
+    pub(crate) fn upgraded(
+        self,
+        wrap: impl FnOnce(Socket) -> Result<Transport, String>,
+    ) -> Result<Connection, String> {
+        let Connection { transport: Transport::Plain(socket), record, .. } = self else {
+            panic!("TLS within TLS is not built");
+        };
+        socket.set_read_timeout(Some(DEADLINE)).expect("a deadline can be set");
+        match wrap(socket) {
+            Ok(transport) => {
+                if matches!(transport, Transport::Server(_)) {
+                    record.lock().expect("no poison").tls = Some(TlsFacts::of(&transport));
+                }
+                Ok(Connection { transport, unread: Vec::new(), record })
+            }
+            Err(error) => {
+                record.lock().expect("no poison").refusal.clone_from(&error);
+                Err(error)
+            }
+        }
     }
 
     #[track_caller]
@@ -320,8 +384,8 @@ impl Connection {
         let mut buffer = [0; 64 * 1024];
         loop {
             let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.socket.set_read_timeout(Some(left))?;
-            match self.socket.read(&mut buffer) {
+            self.transport.socket().set_read_timeout(Some(left))?;
+            match self.transport.read(&mut buffer) {
                 Ok(0) => return Ok(self.ended(End::Closed)),
                 Ok(count) => {
                     self.unread.extend_from_slice(&buffer[..count]);
@@ -331,6 +395,13 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                     return Ok(self.ended(End::Reset));
+                }
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Ok(self.ended(End::Truncated));
+                }
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    self.record.lock().expect("no poison").refusal = error.to_string();
+                    return Ok(self.ended(End::Refused));
                 }
                 Err(error) => return Err(error),
             }

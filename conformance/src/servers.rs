@@ -1,12 +1,15 @@
 //! Real servers and clients that the proxy is put between.
 
 pub mod certificates;
+pub mod grpc;
 pub mod haproxy;
 pub mod knot;
 pub mod mariadb;
+pub mod nghttpd;
 pub mod nginx;
 pub mod openssl;
 pub mod postgres;
+pub mod python;
 pub mod quic;
 pub mod websocket;
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::folder::Folder;
 use crate::narrows::{Narrows, binary};
+use crate::servers::certificates::Identity;
 
 /// A configuration in the making. Listeners are bound to a free port of 127.0.0.1 unless their keys say more.
 #[derive(Debug, Default)]
@@ -26,6 +27,16 @@ impl Setup {
     /// keys of the listener, YAML that starts at the first column.
     pub fn web(app: &impl Display, keys: &str) -> Setup {
         Setup::new().upstream("app", &[app]).listener("web", &format!("upstream: app\n{keys}"))
+    }
+
+    /// HTTPS: the usual one with a certificate.
+    pub fn https(app: &impl Display, identity: &Identity, keys: &str) -> Setup {
+        Setup::https_with(app, identity, "", keys)
+    }
+
+    /// HTTPS with further keys of `tls`, and further keys of the listener.
+    pub fn https_with(app: &impl Display, identity: &Identity, tls: &str, keys: &str) -> Setup {
+        Setup::web(app, &format!("{}{keys}", tls_keys(&[identity], tls)))
     }
 
     /// Layer 4: listener `tcp` in front of the upstream `app` with one endpoint.
@@ -126,6 +137,16 @@ impl Setup {
         }
         folder
     }
+}
+
+/// The key `tls` of a listener with these certificates, and further keys below it.
+pub fn tls_keys(identities: &[&Identity], further: &str) -> String {
+    let mut yaml = "tls:\n  certificates:\n".to_owned();
+    for identity in identities {
+        let _ = writeln!(yaml, "    - {}", identity.yaml());
+    }
+    indented(&mut yaml, 2, further);
+    yaml
 }
 
 fn indented(yaml: &mut String, columns: usize, text: &str) {

@@ -11,12 +11,15 @@ struct Program {
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 21] = [
+const PROGRAMS: [Program; 24] = [
     Program { name: "curl", package: "curl" },
     Program { name: "nginx", package: "nginx" },
     Program { name: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
     Program { name: "haproxy", package: "haproxy" },
     Program { name: "wrk", package: "wrk" },
+    Program { name: "nghttp", package: "nghttp2-client" },
+    Program { name: "h2load", package: "nghttp2-client" },
+    Program { name: "nghttpd", package: "nghttp2-server" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "postgres", package: "postgresql" },
     Program { name: "initdb", package: "postgresql" },
@@ -36,7 +39,7 @@ const PROGRAMS: [Program; 21] = [
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 2] = ["websockets>=14", "aioquic>=1.2"];
+const PYTHON_PACKAGES: [&str; 3] = ["websockets>=14", "aioquic>=1.2", "grpcio>=1.60"];
 const PYTHON: &str = "target/conformance-python";
 
 /// The tools of cargo, and their crates.
@@ -86,7 +89,7 @@ fn debian() -> Result<()> {
 fn python() -> Result<()> {
     let environment = root().join(PYTHON);
     let python = environment.join("bin/python3").display().to_string();
-    if output(&[&python, "-c", "import websockets.sync.client, aioquic.quic.connection"]).is_ok() {
+    if output(&[&python, "-c", "import grpc, websockets.sync.client, aioquic.quic.connection"]).is_ok() {
         return Ok(());
     }
     let advice = format!(

@@ -6,6 +6,7 @@ use crate::connection::Connection;
 use crate::deadline::until;
 use crate::folder::Folder;
 use crate::program::{Program, tool};
+use crate::servers::certificates::Identity;
 use crate::servers::free_port;
 
 /// Debian keeps layer 4 of nginx in a package of its own, libnginx-mod-stream.
@@ -29,6 +30,22 @@ impl Nginx {
 
     /// The same on an address of choice.
     pub fn start_at(address: &str, directives: &str) -> Nginx {
+        Nginx::serve(address, "", directives)
+    }
+
+    /// Starts it with HTTP/2 by prior knowledge.
+    pub fn start_http2(directives: &str) -> Nginx {
+        Nginx::serve(&format!("127.0.0.1:{}", free_port()), "http2", directives)
+    }
+
+    /// Starts it with TLS and these further words for `listen`, such as `http2`.
+    pub fn start_tls(identity: &Identity, listen: &str, directives: &str) -> Nginx {
+        let Identity { certificate, key } = identity;
+        let directives = format!("ssl_certificate {certificate}; ssl_certificate_key {key}; {directives}");
+        Nginx::serve(&format!("127.0.0.1:{}", free_port()), &format!("ssl {listen}"), &directives)
+    }
+
+    fn serve(address: &str, listen: &str, directives: &str) -> Nginx {
         let folder = Folder::new();
         folder.write("www/index.html", "nginx says hello");
         let here = folder.path().display();
@@ -37,7 +54,7 @@ impl Nginx {
                  access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;
                  fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
                  keepalive_requests 1000000; client_max_body_size 0;
-                 server {{ listen {address}; root {here}/www; {directives} }}
+                 server {{ listen {address} {listen}; root {here}/www; {directives} }}
              }}"
         );
         Nginx::run(folder, address, &configuration)

@@ -1,6 +1,7 @@
-//! TLS services, played by `openssl s_server`.
+//! TLS services, played by `openssl s_server`, and the client `openssl s_client`.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use crate::folder::Folder;
 use crate::program::{Program, tool};
@@ -44,6 +45,26 @@ impl std::fmt::Display for TlsService {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.address)
     }
+}
+
+/// What `openssl s_client` prints (both streams) when it connects to `address`, sends `input` and reads until the
+/// server ends the connection. Lines that begin with R or Q are commands.
+#[track_caller]
+pub fn s_client(address: &str, options: &[&str], input: &str) -> String {
+    let mut child = Command::new(tool("openssl"))
+        .args(["s_client", "-connect", address])
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl starts");
+    // An input that ends makes openssl leave at once, so that it stays open.
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let _ = pipe.write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("openssl ends");
+    drop(pipe);
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 fn address(text: &str) -> Option<String> {

@@ -1,20 +1,26 @@
 //! WebSocket peers: Python's `websockets`, from PyPI, in a virtual environment that `cargo xtask test` makes.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::folder::Folder;
 use crate::program::Program;
+use crate::servers::certificates::Identity;
+pub use crate::servers::python::python;
 
 const ECHO: &str = r#"
-import asyncio, websockets
+import asyncio, ssl, sys, websockets
 
 async def echo(socket):
     async for message in socket:
         await socket.send(message)
 
+context = None
+if len(sys.argv) > 1:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[1], sys.argv[2])
+
 async def serve():
-    async with websockets.serve(echo, "127.0.0.1", 0, max_size=None) as server:
+    async with websockets.serve(echo, "127.0.0.1", 0, max_size=None, ssl=context) as server:
         print("listening on", server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().create_future()
 
@@ -33,9 +39,18 @@ pub struct WebSocketEcho {
 impl WebSocketEcho {
     /// Starts it.
     pub fn start() -> WebSocketEcho {
+        WebSocketEcho::run(&[])
+    }
+
+    /// Starts it with TLS.
+    pub fn start_tls(identity: &Identity) -> WebSocketEcho {
+        WebSocketEcho::run(&[&identity.certificate, &identity.key])
+    }
+
+    fn run(arguments: &[&str]) -> WebSocketEcho {
         let folder = Folder::new();
         let script = folder.write("echo.py", ECHO);
-        let mut program = Program::start(Command::new(python()).arg(script));
+        let mut program = Program::start(Command::new(python()).arg(script).args(arguments));
         program.wait_for("listening on", |text| text.contains("listening on") && text.ends_with('\n'));
         let output = program.output();
         let port = output.split_whitespace().last().expect("a port was printed");
@@ -47,12 +62,4 @@ impl std::fmt::Display for WebSocketEcho {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.address)
     }
-}
-
-/// The Python that has `websockets`.
-pub fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace");
-    let python = root.join("target/conformance-python/bin/python3");
-    assert!(python.is_file(), "{} is missing: `cargo xtask test` makes it", python.display());
-    python
 }

@@ -1,6 +1,6 @@
 //! Heads in both forms.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TRAILER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use narrows_wire::http1::{Field, FieldName, HeadLimits, Progress, RequestHead, ResponseHead};
@@ -42,9 +42,10 @@ pub(crate) fn request_to_http1(
     if let Some(host) = authority.map(str::as_bytes).or(host) {
         put(b"host", host, &mut out);
     }
+    let counted = is_counted(headers);
     let mut cookies: Vec<u8> = Vec::new();
     for (name, value) in headers {
-        if name == HOST {
+        if name == HOST || (name == CONTENT_LENGTH && !counted && !is_whole) {
             continue;
         }
         if name == COOKIE {
@@ -69,11 +70,13 @@ pub(crate) fn request_to_http1(
         if protocol.eq_ignore_ascii_case("websocket") {
             put(b"sec-websocket-key", nonce().as_bytes(), &mut out);
         }
-    } else if !headers.contains_key(CONTENT_LENGTH) {
+    } else if !counted {
         let expects = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
         match is_whole {
             false => put(b"transfer-encoding", b"chunked", &mut out),
-            true if expects => put(b"content-length", b"0", &mut out),
+            true if expects && !headers.contains_key(CONTENT_LENGTH) => {
+                put(b"content-length", b"0", &mut out)
+            }
             true => {}
         }
     }
@@ -174,11 +177,12 @@ pub(crate) fn response_to_http1(
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-    for (name, value) in headers {
+    let counted = is_bodyless || is_whole || is_counted(headers);
+    for (name, value) in headers.iter().filter(|(name, _)| counted || **name != CONTENT_LENGTH) {
         put(name.as_str().as_bytes(), value.as_bytes(), &mut out);
     }
     let mut chunked = false;
-    if !status.is_informational() && !is_bodyless && !headers.contains_key(CONTENT_LENGTH) {
+    if !status.is_informational() && !is_bodyless && (!counted || !headers.contains_key(CONTENT_LENGTH)) {
         if is_whole {
             put(b"content-length", b"0", &mut out);
         } else {
@@ -196,6 +200,11 @@ pub(crate) fn set_type(content_type: &str, headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::from_str(content_type) {
         headers.insert(CONTENT_TYPE, value);
     }
+}
+
+/// Whether a body is framed by its length in HTTP/1.1. Where trailers are announced it is not: they need chunks there.
+pub(crate) fn is_counted(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRAILER)
 }
 
 /// The fields of a trailer section; `None` where there is none.

@@ -66,7 +66,9 @@ impl Outgoing {
                     Some(decoder) => {
                         let mut decoded = Vec::with_capacity(count / 4 * 3 + 3);
                         let result = decoder.decode(&bytes[used..used + count], &mut decoded);
-                        result.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+                        if result.is_err() || (last && !decoder.is_whole()) {
+                            return Poll::Ready(Err(self.give_up()));
+                        }
                         decoded.into()
                     }
                 };
@@ -111,11 +113,21 @@ impl Outgoing {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
+        if self.decoder.as_ref().is_some_and(|decoder| !decoder.is_whole()) {
+            return Err(self.give_up());
+        }
         let trailers = std::mem::take(&mut self.trailers);
         match head::trailers(&trailers) {
             Some(fields) => self.stream.send_trailers(fields).map_err(broken),
             None => self.stream.send_data(Bytes::new(), true).map_err(broken),
         }
+    }
+
+    /// The body is not what it says it is. The peer must not take it for whole, and whoever waits for an answer learns that there
+    /// will be none.
+    fn give_up(&mut self) -> io::Error {
+        self.reset(Reason::CANCEL);
+        io::ErrorKind::InvalidData.into()
     }
 
     /// Ends the stream before its time.

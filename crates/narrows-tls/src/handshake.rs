@@ -5,7 +5,7 @@ use crate::facts::TlsFacts;
 use crate::fault::TlsFault;
 use crate::stream::TlsStream;
 use narrows_runtime::{Stream, Watch};
-use rustls::Connection;
+use rustls::{Connection, ProtocolVersion};
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
@@ -35,10 +35,12 @@ pub(crate) async fn run(
 
 fn step(tls: &mut TlsStream, context: &mut Context<'_>) -> Poll<Result<(), TlsFault>> {
     loop {
-        // What a server has left to say when it is done (session tickets) leaves with the first answer.
         if !tls.session.is_handshaking() {
-            let is_client = matches!(tls.session, Connection::Client(_));
-            if is_client && tls.session.wants_write() {
+            // What a server has left to say when it is done leaves with the first answer: session tickets. In TLS 1.2
+            // that is its Finished too, without which no client sends a request.
+            let tickets_only = matches!(tls.session, Connection::Server(_))
+                && tls.session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+            if !tickets_only && tls.session.wants_write() {
                 ready!(tls.poll_flush(context)).map_err(|_| TlsFault::Gone)?;
             }
             return Poll::Ready(Ok(()));

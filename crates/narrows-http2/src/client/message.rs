@@ -47,6 +47,8 @@ enum Request {
 enum Answer {
     /// The request has not left.
     NotYet,
+    /// The request could not leave.
+    Never,
     Head(ResponseFuture),
     Body(Incoming),
 }
@@ -190,6 +192,7 @@ impl Layer for ClientMessage {
             match &mut self.answer {
                 // The write of the request, in the same task, comes first.
                 Answer::NotYet => return Poll::Pending,
+                Answer::Never => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 Answer::Head(_) => ready!(self.poll_answer(context))?,
                 Answer::Body(body) => return body.poll_read(context, buffer),
             }
@@ -199,7 +202,13 @@ impl Layer for ClientMessage {
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.request {
             Request::Body(body) => body.poll_write(context, bytes),
-            Request::Head => self.poll_send_head(context, bytes),
+            Request::Head => {
+                let sent = self.poll_send_head(context, bytes);
+                if matches!(sent, Poll::Ready(Err(_))) {
+                    self.answer = Answer::Never;
+                }
+                sent
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::outgoing::Outgoing;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::Request;
+use http::{Request, StatusCode};
 use narrows_runtime::{Layer, Stream};
 use narrows_wire::http1::{BodyFraming, Method, Progress, ResponseHead, parse_response};
 use std::cell::Cell;
@@ -22,6 +22,8 @@ pub(crate) struct ServerMessage {
     incoming: Incoming,
     answer: Answer,
     method: Method,
+    /// An extended CONNECT.
+    is_tunnel: bool,
     is_reset: bool,
     running: Rc<Cell<usize>>,
 }
@@ -47,7 +49,7 @@ impl ServerMessage {
             respond.send_reset(Reason::PROTOCOL_ERROR);
             return None;
         };
-        let counted = parts.headers.contains_key(http::header::CONTENT_LENGTH);
+        let counted = head::is_counted(&parts.headers);
         let framing =
             if counted || is_whole || protocol.is_some() { Framing::Plain } else { Framing::Chunked };
         let method = match protocol {
@@ -61,6 +63,7 @@ impl ServerMessage {
             incoming: Incoming::new(body, framing),
             answer: Answer::Head(respond, Vec::new()),
             method,
+            is_tunnel: protocol.is_some(),
             is_reset: false,
             running: Rc::clone(running),
         })
@@ -79,10 +82,14 @@ impl ServerMessage {
             Ok(Progress::Complete) => {}
             Err(error) => return Err(io::Error::other(error)),
         }
-        let answer = head::response_to_http2(&response, bytes);
+        let mut answer = head::response_to_http2(&response, bytes);
         if response.status < 200 && !response.upgrade {
             respond.send_informational(answer).map_err(broken)?;
             return Ok(response.length);
+        }
+        if self.is_tunnel && !response.upgrade && answer.status().is_success() {
+            // Success would say that the tunnel is open, and what follows would be taken for its bytes (RFC 8441 section 4).
+            *answer.status_mut() = StatusCode::BAD_GATEWAY;
         }
         let framing = if response.upgrade { BodyFraming::UntilClose } else { response.framing };
         let ended = matches!(framing, BodyFraming::None | BodyFraming::Length(0));
@@ -183,12 +190,12 @@ impl Drop for ServerMessage {
     /// (RFC 9113 section 8.1).
     fn drop(&mut self) {
         self.running.set(self.running.get() - 1);
-        let finished = self.is_finished() && !self.is_reset;
-        let reason = if finished { Reason::NO_ERROR } else { Reason::INTERNAL_ERROR };
         match &mut self.answer {
-            _ if finished && self.incoming.is_over() => {}
-            Answer::Head(respond, _) => respond.send_reset(reason),
-            Answer::Body(body) => body.reset(reason),
+            // The library resets a request that is not over with NO_ERROR once the answer has left; a reset of ours would
+            // overtake what is queued.
+            Answer::Body(body) if body.is_over() && !self.is_reset => {}
+            Answer::Head(respond, _) => respond.send_reset(Reason::INTERNAL_ERROR),
+            Answer::Body(body) => body.reset(Reason::INTERNAL_ERROR),
         }
     }
 }
