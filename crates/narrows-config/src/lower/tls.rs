@@ -43,7 +43,7 @@ impl Lowering<'_> {
             TextOr::Short(word) if word.text == "self-signed" => {}
             TextOr::Short(word) => {
                 let message = format!("`{}` is not a way to end TLS", word.text);
-                let help = "write `self-signed`, or a table: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`";
+                let help = "write `self-signed`, or a table: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`; without `tls` the listener is plain";
                 self.reporter.report(Finding::error(Code::UnknownValue, word.place, message).help(help));
                 return None;
             }
@@ -70,11 +70,16 @@ impl Lowering<'_> {
             let known = protocol == Protocol::Tcp || matches!(text.text.as_str(), "h2" | "http/1.1");
             if text.text.is_empty() || text.text.len() > 255 || !known {
                 let message = format!("`{}` is not an application protocol that is spoken here", text.text);
-                let help = "http listeners speak `h2` and `http/1.1`";
+                let help = if protocol == Protocol::Http {
+                    "http listeners speak `h2` and `http/1.1`; write one of them, or both"
+                } else {
+                    "a name of a protocol has 1 to 255 bytes"
+                };
                 self.reporter.report(Finding::error(Code::UnknownValue, text.place, message).help(help));
             } else if text.text == "h2" && protocol == Protocol::Http && !speaks_http2 {
                 let message = "`h2` is offered, but `http2` is off";
-                self.reporter.report(Finding::error(Code::UnknownValue, text.place, message));
+                let help = "remove `h2` here, or `http2: off` from the listener";
+                self.reporter.report(Finding::error(Code::UnknownValue, text.place, message).help(help));
             } else {
                 alpn.push(text.text.as_str().into());
             }
@@ -154,7 +159,9 @@ impl Lowering<'_> {
         for key in ["hsts", "client_certificate_headers"] {
             if written.has(key) && !written.has("tls") {
                 let message = format!("`{key}` has no effect without `tls`");
-                self.reporter.report(Finding::error(Code::NotExactlyOne, written.key(key), message));
+                let help = "move it to the listener that ends TLS";
+                let finding = Finding::error(Code::NotExactlyOne, written.key(key), message);
+                self.reporter.report(finding.help(help));
             }
         }
     }
@@ -167,7 +174,8 @@ impl Lowering<'_> {
             Some(TextOr::Short(word)) if word.text == "on" => {}
             Some(TextOr::Short(word)) => {
                 let message = format!("`{}` is neither `on` nor `off`, nor a table", word.text);
-                self.reporter.report(Finding::error(Code::UnknownValue, word.place, message));
+                let help = "HTTP/2 is on without this key; `http2: off` speaks HTTP/1.1 only";
+                self.reporter.report(Finding::error(Code::UnknownValue, word.place, message).help(help));
             }
             Some(TextOr::Long(table)) => {
                 if let Some(streams) = table.streams {
@@ -190,7 +198,8 @@ impl Lowering<'_> {
         let range = 65_535..=(1 << 31) - 1;
         if !range.contains(&size.bytes) {
             let message = "a window is from 65535 bytes to 2147483647";
-            self.reporter.report(Finding::error(Code::NumberOutOfRange, size.place, message));
+            let help = "write `64KiB` for instance, or remove it";
+            self.reporter.report(Finding::error(Code::NumberOutOfRange, size.place, message).help(help));
         }
         u32::try_from(size.bytes).unwrap_or(u32::MAX)
     }
