@@ -21,8 +21,6 @@ const REQUEST_BYTES: usize = 64 << 10;
 const HEAD_BYTES: u32 = 256 << 10;
 /// Bytes of one answer that are on their way and not taken yet.
 const WINDOW: u32 = 256 << 10;
-/// The same for all answers of a connection.
-const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// How a server's connection is used.
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +59,16 @@ impl Client {
     /// The server has gone or is too slow.
     pub async fn begin(stream: Stream, limits: ClientLimits, watch: &Watch) -> Result<Client, Failure> {
         let transport = Transport::new(stream, Vec::new(), None);
+        // Room for all answers at once: those that nobody takes must not hold the others back.
+        let all =
+            u32::try_from(limits.streams).unwrap_or(u32::MAX).saturating_mul(WINDOW).min(i32::MAX as u32);
         let mut builder = h2::client::Builder::new();
         builder
             .enable_push(false)
             .initial_window_size(WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_connection_window_size(all)
+            // Small messages of a slow reader are no attack; the windows bound them.
+            .data_frame_budget(usize::MAX)
             .max_header_list_size(HEAD_BYTES)
             .max_send_buffer_size(REQUEST_BYTES);
         let mut beginning = pin!(builder.handshake::<_, Bytes>(Wire(Rc::clone(&transport))));

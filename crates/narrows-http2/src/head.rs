@@ -3,7 +3,8 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TRAILER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use narrows_wire::http1::{Field, FieldName, HeadLimits, Progress, RequestHead, ResponseHead};
+use narrows_wire::http1::{Field, FieldName, HeadLimits, Progress, RequestHead, ResponseHead, list_members};
+use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 
 /// The limits of heads that our own side has written: the exchange has its own, stricter ones.
@@ -21,6 +22,12 @@ pub(crate) fn request_to_http1(
     is_whole: bool,
 ) -> Result<Vec<u8>, Malformed> {
     let Parts { method, uri, headers, .. } = parts;
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/+".contains(&byte))
+    };
+    if protocol.is_some_and(|protocol| !is_token(protocol)) || headers.get_all(HOST).iter().count() > 1 {
+        return Err(Malformed);
+    }
     let mut out = Vec::with_capacity(1024);
     let authority = uri.authority().map(|authority| authority.as_str());
     let host = headers.get(HOST).map(HeaderValue::as_bytes);
@@ -142,7 +149,9 @@ pub(crate) fn request_to_http2(
 ) -> Option<Request<()>> {
     let host = std::str::from_utf8(head.host.of(bytes)).ok()?;
     let target = std::str::from_utf8(head.path_and_query.of(bytes)).ok()?;
-    let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(target).build().ok()?;
+    let build =
+        |target: &str| Uri::builder().scheme(scheme).authority(host).path_and_query(target).build().ok();
+    let uri = build(target).or_else(|| build(&encoded(target)))?;
     let mut request = Request::new(());
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = uri;
@@ -154,7 +163,8 @@ pub(crate) fn request_to_http2(
         request.headers_mut().insert(http::header::TE, HeaderValue::from_static("trailers"));
     }
     if head.upgrade {
-        let protocol = head.field(FieldName::Upgrade).map(|field| field.value.of(bytes))?;
+        let wanted = head.field(FieldName::Upgrade).map(|field| field.value.of(bytes))?;
+        let protocol = list_members(wanted).next()?;
         let protocol = std::str::from_utf8(protocol).ok()?.to_ascii_lowercase();
         *request.method_mut() = Method::CONNECT;
         request.extensions_mut().insert(h2::ext::Protocol::from(protocol.as_str()));
@@ -162,6 +172,19 @@ pub(crate) fn request_to_http2(
         *request.method_mut() = Method::from_bytes(head.method_span.of(bytes)).ok()?;
     }
     Some(request)
+}
+
+/// A target without the characters that HTTP/1.1 clients send and no URI has.
+fn encoded(target: &str) -> String {
+    target.bytes().fold(String::with_capacity(target.len() + 8), |mut text, byte| {
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80.. => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+            _ => text.push(char::from(byte)),
+        }
+        text
+    })
 }
 
 /// The head of a server's answer in HTTP/1.1, and whether a body in chunks follows. `is_bodyless`: none can follow.

@@ -72,7 +72,9 @@ impl Outgoing {
                         decoded.into()
                     }
                 };
-                self.stream.send_data(data, last).map_err(broken)?;
+                if !data.is_empty() || last {
+                    self.stream.send_data(data, last).map_err(broken)?;
+                }
                 self.ended |= last;
                 self.owed -= count;
                 used += count;

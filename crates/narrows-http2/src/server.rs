@@ -19,6 +19,9 @@ use std::task::{Context, Poll};
 /// Bytes of one answer that wait for the client before no more are taken from the upstream.
 const ANSWER_BYTES: usize = 64 << 10;
 
+/// What the frames of less than 256 bytes may lack to that in all, while nobody has taken them: 32,000 messages of a call.
+const SMALL_FRAMES: usize = 8 << 20;
+
 /// What a client may take up.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerLimits {
@@ -57,6 +60,7 @@ impl Server {
             .initial_connection_window_size(limits.http2.connection_window)
             .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
             .max_send_buffer_size(ANSWER_BYTES)
+            .data_frame_budget(SMALL_FRAMES)
             .enable_connect_protocol();
         let mut beginning = pin!(builder.handshake::<_, Bytes>(Wire(Rc::clone(&transport))));
         let connection = poll_fn(|context| {
@@ -127,6 +131,16 @@ impl Server {
     /// Requests that are being answered.
     pub fn running(&self) -> usize {
         self.running.get()
+    }
+
+    /// Whether answers are still on their way to the client.
+    pub fn is_sending(&self) -> bool {
+        self.connection.has_streams() || self.transport.borrow().is_sending()
+    }
+
+    /// Bytes that went to the client so far.
+    pub fn sent(&self) -> u64 {
+        self.transport.borrow().total
     }
 
     /// Tells the client that no further request is taken (GOAWAY); those that run are finished.

@@ -30,7 +30,12 @@ pub enum Failure {
 
 impl Failure {
     pub(crate) fn of(error: &h2::Error) -> Self {
-        if error.is_io() || error.is_remote() { Failure::Gone } else { Failure::Protocol }
+        match error.reason() {
+            _ if error.is_io() || error.is_remote() => Failure::Gone,
+            // What the library itself counts: resets, continuations, empty frames.
+            Some(h2::Reason::ENHANCE_YOUR_CALM) => Failure::Flood(Flood { kind: "HTTP/2" }),
+            _ => Failure::Protocol,
+        }
     }
 }
 
@@ -43,6 +48,8 @@ pub(crate) struct Transport {
     received: Vec<u8>,
     out: Vec<u8>,
     sent: usize,
+    /// All bytes that have left.
+    pub(crate) total: u64,
     meter: Option<FrameMeter>,
     began: Instant,
     pub(crate) flood: Option<Flood>,
@@ -55,6 +62,7 @@ impl Transport {
             received,
             out: Vec::new(),
             sent: 0,
+            total: 0,
             meter,
             began: Instant::now(),
             flood: None,
@@ -68,6 +76,7 @@ impl Transport {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     self.sent += count;
+                    self.total += count as u64;
                     if let Some(meter) = &mut self.meter {
                         meter.note_sent(count);
                     }
@@ -81,6 +90,11 @@ impl Transport {
             self.out = Vec::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether bytes wait.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sent < self.out.len()
     }
 
     fn poll_receive(&mut self, context: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -105,6 +119,11 @@ impl Transport {
     }
 
     fn take(&mut self, context: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.sent > 0 && self.out.len() - self.sent <= self.sent {
+            // What has left makes room at the cost of moving less than that.
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
         if self.out.len() - self.sent >= WAITING_BYTES {
             ready!(self.poll_send(context))?;
         }

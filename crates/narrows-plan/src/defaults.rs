@@ -54,7 +54,5 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const HTTP2_STREAMS: u32 = 100;
 /// Bytes of one HTTP/2 body that are on their way and not taken yet.
 pub const HTTP2_WINDOW: u32 = 64 << 10;
-/// The same for all bodies of a connection together.
-pub const HTTP2_CONNECTION_WINDOW: u32 = 1 << 20;
 /// How often a quiet HTTP/2 connection to an endpoint is asked whether it is there.
 pub const HTTP2_UPSTREAM_PING: Duration = Duration::from_secs(30);

@@ -118,12 +118,19 @@ pub struct Http2Limits {
     pub ping: Option<Duration>,
 }
 
+impl Http2Limits {
+    /// A window of the connection that leaves each of `streams` its own, so that bodies that nobody takes hold no other back.
+    pub fn for_all(streams: u32, window: u32) -> u32 {
+        streams.saturating_mul(window).min(i32::MAX as u32)
+    }
+}
+
 impl Default for Http2Limits {
     fn default() -> Self {
         Http2Limits {
             streams: defaults::HTTP2_STREAMS,
             window: defaults::HTTP2_WINDOW,
-            connection_window: defaults::HTTP2_CONNECTION_WINDOW,
+            connection_window: Http2Limits::for_all(defaults::HTTP2_STREAMS, defaults::HTTP2_WINDOW),
             ping: None,
         }
     }

@@ -33,6 +33,13 @@ pub(crate) struct Flow {
     pub(crate) excess: Vec<u8>,
     ended: bool,
     was_read: bool,
+    /// Bytes that go before what is held, and how many of them have left.
+    first: Vec<u8>,
+    first_written: usize,
+    /// Whether the receiver failed, so that its connection is of no further use.
+    receiver_failed: bool,
+    /// Whether the sender may end its connection without a farewell.
+    ends_bluntly: bool,
 }
 
 /// How the body's framing changes on the way.
@@ -102,17 +109,33 @@ impl Flow {
             payload: 0,
             excess: Vec::new(),
             was_read: false,
+            first: Vec::new(),
+            first_written: 0,
+            receiver_failed: false,
+            ends_bluntly: false,
         }
     }
 
-    /// A flow of bytes without framing.
+    /// A flow of bytes without framing. Where it comes out of TLS, its sender may close without a farewell (close_notify), as many do:
+    /// what the bytes mean, and whether they are whole, is for its receiver to say.
     pub(crate) fn raw() -> Self {
-        Flow::new(BodyFraming::UntilClose, Recode::Nothing, None)
+        Flow { ends_bluntly: true, ..Flow::new(BodyFraming::UntilClose, Recode::Nothing, None) }
     }
 
     /// Whether everything was received and written.
     pub(crate) fn is_over(&self) -> bool {
-        self.ended && self.held.is_none()
+        self.ended && self.held.is_none() && self.first.is_empty() && !self.receiver_failed
+    }
+
+    /// Bytes that were counted before and go first.
+    pub(crate) fn send_first(&mut self, bytes: Vec<u8>) {
+        self.first = bytes;
+        self.first_written = 0;
+    }
+
+    /// The receiver failed before the flow began: it is never over.
+    pub(crate) fn give_up(&mut self) {
+        self.receiver_failed = true;
     }
 
     /// Whether the last byte of the body was received.
@@ -122,7 +145,7 @@ impl Flow {
 
     /// Whether the flow waits for its receiver rather than for its sender.
     pub(crate) fn waits_for_receiver(&self) -> bool {
-        self.held.is_some()
+        self.held.is_some() || !self.first.is_empty()
     }
 
     /// Whether the flow itself took bytes from its sender, which therefore nobody can send again.
@@ -204,6 +227,9 @@ impl Flow {
                     self.hold(buffer, FRONT..FRONT + count)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.ends_bluntly => {
+                    self.end_of_stream()?;
+                }
                 Err(_) => return Poll::Ready(Err(FlowFault::Read)),
             }
             if self.ended && self.recode == Recode::ToChunked {
@@ -215,6 +241,17 @@ impl Flow {
     }
 
     fn poll_write_held(&mut self, context: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), FlowFault>> {
+        while self.first_written < self.first.len() {
+            match ready!(to.poll_write(context, &self.first[self.first_written..])) {
+                Ok(count) if count > 0 => {
+                    self.first_written += count;
+                    self.progressed = true;
+                }
+                _ => return Poll::Ready(Err(FlowFault::Write)),
+            }
+        }
+        self.first = Vec::new();
+        self.first_written = 0;
         if let Some(held) = &mut self.held {
             while !held.range.is_empty() {
                 match ready!(to.poll_write(context, &held.buffer[held.range.clone()])) {

@@ -147,6 +147,12 @@ async fn finish(
     outcome: &mut Outcome<'_>,
 ) -> Next {
     outcome.status = memory.head.status;
+    let mut answered = answered;
+    match answered.send_failed {
+        true => upload.give_up(),
+        // An answer may come before the request has left; the rest still goes first.
+        false => upload.send_first(std::mem::take(&mut answered.unsent)),
+    }
     let relayed = relay::life(forwarding, downstream, memory, &mut upload, answered).await;
     outcome.received = upload.payload;
     outcome.sent = relayed.sent;
@@ -176,7 +182,7 @@ async fn switch_protocols(
     answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
-    let Answered { mut connection, buffer, end } = answered;
+    let Answered { mut connection, buffer, end, unsent, .. } = answered;
     let AnswerMemory { head: response, out } = memory;
     let received = &buffer[..end];
     outcome.status = response.status;
@@ -186,7 +192,7 @@ async fn switch_protocols(
     downstream.take_waiting(out);
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);
-    let from_client = std::mem::take(&mut downstream.leftover);
+    let from_client = [unsent, std::mem::take(&mut downstream.leftover)].concat();
     let ends = tunnel::Ends { client: &mut downstream.stream, server: &mut connection.stream };
     let idle = forwarding.route.timeouts.tunnel_idle;
     let moved = tunnel::life(worker, &downstream.watch, idle, ends, &from_client, out).await;

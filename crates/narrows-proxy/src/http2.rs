@@ -29,7 +29,7 @@ pub(crate) async fn life(
     let http2 = listener.http2.unwrap_or_default();
     let limits = ServerLimits { http2, head_bytes: listener.limits.head_bytes };
     let mut connection = match Server::begin(stream, leftover, limits, &watch).await {
-        Ok(server) => Connection { server, watch, listener, requests: 0, is_quiet: false },
+        Ok(server) => Connection { server, watch, listener, requests: 0, awaited: None },
         Err(failure) => return record_failure(worker, &arrival, started, failure),
     };
     while let Some(stream) = poll_fn(|context| connection.poll_next(context, worker)).await {
@@ -59,8 +59,19 @@ struct Connection<'a> {
     watch: Watch,
     listener: &'a HttpListener,
     requests: u32,
-    /// Whether nothing runs and the deadline for that is set.
-    is_quiet: bool,
+    /// What the deadline is set for, and how many bytes had left then.
+    awaited: Option<(Awaited, u64)>,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// Requests that run, each with deadlines of its own.
+    Running,
+    /// The client, to take answers that are whole.
+    Taking,
+    /// The client, to ask for something or to close.
+    Anything,
 }
 
 impl Connection<'_> {
@@ -70,7 +81,6 @@ impl Connection<'_> {
             if let Poll::Ready(next) = self.server.poll_next(context) {
                 if next.is_some() {
                     self.requests = self.requests.saturating_add(1);
-                    self.is_quiet = false;
                     if self
                         .listener
                         .limits
@@ -87,24 +97,40 @@ impl Connection<'_> {
                 self.say_farewell();
                 continue;
             }
-            if self.server.running() > 0 {
-                self.is_quiet = false;
-                self.watch.set(None);
-            } else if !self.is_quiet {
-                self.is_quiet = true;
-                let timeout = if is_draining { Some(FAREWELL) } else { self.listener.timeouts.keep_alive };
-                self.watch.set(timeout);
-            }
+            let awaited = self.awaited();
+            self.set_deadline(awaited);
             match self.watch.poll_expired(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) if is_draining => return Poll::Ready(None),
+                Poll::Ready(()) if is_draining || awaited == Awaited::Taking => return Poll::Ready(None),
                 Poll::Ready(()) => self.say_farewell(),
             }
         }
     }
 
+    fn awaited(&self) -> Awaited {
+        match self.server.running() {
+            0 if self.server.is_sending() => Awaited::Taking,
+            0 => Awaited::Anything,
+            _ => Awaited::Running,
+        }
+    }
+
+    /// Sets the deadline anew when something else is awaited, or when the client took something.
+    fn set_deadline(&mut self, awaited: Awaited) {
+        let now = Some((awaited, self.server.sent()));
+        if self.awaited != now {
+            self.awaited = now;
+            self.watch.set(match awaited {
+                Awaited::Running => None,
+                Awaited::Taking => self.listener.timeouts.write_idle,
+                Awaited::Anything if self.server.is_draining() => Some(FAREWELL),
+                Awaited::Anything => self.listener.timeouts.keep_alive,
+            });
+        }
+    }
+
     fn say_farewell(&mut self) {
         self.server.drain();
-        self.is_quiet = false;
+        self.awaited = None;
     }
 }

@@ -83,9 +83,14 @@ impl Layer for TlsStream {
                         return Poll::Ready(Ok(filled));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.has_failed => {}
+                // Whoever got our farewell may close without one of its own.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.said_farewell => {
+                    return Poll::Ready(Ok(filled));
+                }
                 // The end of the connection without a farewell could be somebody else's cut.
                 Err(_) if filled > 0 => return Poll::Ready(Ok(filled)),
+                Err(_) if self.has_failed => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
                 Err(error) => return Poll::Ready(Err(error)),
             }
             match self.poll_receive(context) {
@@ -132,9 +137,10 @@ impl Layer for TlsStream {
     }
 
     fn is_stale_now(&mut self) -> bool {
-        // Session tickets may have come since; they are no reason to let the connection go.
+        // Session tickets that came before are read here; what the kernel still has is a reason to let the connection go.
         let mut byte = [0];
         self.poll_read(&mut Context::from_waker(Waker::noop()), &mut byte).is_ready()
+            || self.socket.as_mut().is_none_or(Stream::is_stale_now)
     }
 
     fn reset_on_close(&mut self) {

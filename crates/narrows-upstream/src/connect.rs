@@ -118,10 +118,10 @@ impl EndpointState {
             stream = secure;
             is_http2 |= facts.protocol == "h2";
         }
+        self.multiplexed.was_chosen.set(is_http2 && purpose == Purpose::Http);
         if purpose == Purpose::Bytes || !is_http2 {
             return Ok(Connection { stream, requests: 0, born: watch.now() });
         }
-        self.multiplexed.was_chosen.set(true);
         let begun = Client::begin(stream, self.multiplexed.client_limits, watch).await;
         let client = begun.map_err(|failure| match failure {
             Failure::TimedOut => ConnectFailure::TimedOut,

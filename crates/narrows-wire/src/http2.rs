@@ -13,8 +13,9 @@ const FRAME_HEADER: usize = 9;
 const ALLOWANCE: u32 = 1000;
 /// What it regains in a second.
 const REGAINED: u32 = 200;
-/// Bytes sent to it that give it one more: who takes answers, opens windows.
-const BYTES_PER_UNIT: usize = 512;
+/// Bytes sent to it that give it one more: who takes answers, opens windows and measures the way (a PING for each answer). The
+/// answer to a PING itself (17 bytes) does not pay for it.
+const BYTES_PER_UNIT: usize = 32;
 
 /// The sender floods us with frames of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]

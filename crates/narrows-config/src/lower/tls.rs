@@ -184,9 +184,10 @@ impl Lowering<'_> {
                 if let Some(window) = table.window {
                     limits.window = self.window(window);
                 }
-                if let Some(window) = table.connection_window {
-                    limits.connection_window = self.window(window);
-                }
+                limits.connection_window = match table.connection_window {
+                    Some(window) => self.window(window),
+                    None => Http2Limits::for_all(limits.streams, limits.window),
+                };
                 limits.ping = table.ping.and_then(|ping| ping.on()).map(|duration| duration.0);
             }
         }

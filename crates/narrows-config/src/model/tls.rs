@@ -86,8 +86,9 @@ table! {
         streams: Number<1, 100_000> = defaults::HTTP2_STREAMS.to_string(),
         /// Bytes of one request body that are on their way and not taken yet, from 64 KiB - 1 to 2 GiB - 1.
         window: Size = super::size(u64::from(defaults::HTTP2_WINDOW)),
-        /// The same for all bodies of a connection together.
-        connection_window: Size = super::size(u64::from(defaults::HTTP2_CONNECTION_WINDOW)),
+        /// The same for all bodies of a connection together. Below `streams` times `window`, bodies that a slow upstream does not take can
+        /// hold back the others of their connection.
+        connection_window: Size = otherwise("`streams` times `window`"),
         /// How often a client is asked whether it is there; one that has not answered when the next question is due is gone.
         ping: OrOff<Duration> = "off",
     }

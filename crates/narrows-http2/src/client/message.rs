@@ -155,6 +155,11 @@ impl ClientMessage {
         }
         let is_bodyless = self.method == Method::Head || matches!(parts.status.as_u16(), 204 | 304);
         let is_whole = body.is_end_stream();
+        let content_type = parts.headers.get(http::header::CONTENT_TYPE);
+        if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+            // A page of some server in between is no message of gRPC.
+            self.grpc_web = None;
+        }
         if let Some(web) = &self.grpc_web {
             // Trailers that came alone stay in the head, where browsers see them.
             head::set_type(&web.web_type(), &mut parts.headers);

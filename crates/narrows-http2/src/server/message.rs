@@ -14,6 +14,9 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+/// Interim answers to one request that are passed on.
+const INTERIM_ANSWERS: u32 = 100;
+
 /// A request and its answer.
 pub(crate) struct ServerMessage {
     /// The request's head, and how far it was read.
@@ -24,6 +27,7 @@ pub(crate) struct ServerMessage {
     method: Method,
     /// An extended CONNECT.
     is_tunnel: bool,
+    interim: u32,
     is_reset: bool,
     running: Rc<Cell<usize>>,
 }
@@ -64,6 +68,7 @@ impl ServerMessage {
             answer: Answer::Head(respond, Vec::new()),
             method,
             is_tunnel: protocol.is_some(),
+            interim: 0,
             is_reset: false,
             running: Rc::clone(running),
         })
@@ -84,7 +89,11 @@ impl ServerMessage {
         }
         let mut answer = head::response_to_http2(&response, bytes);
         if response.status < 200 && !response.upgrade {
-            respond.send_informational(answer).map_err(broken)?;
+            // They wait for no window; a client that takes none shall not fill our memory with hints.
+            self.interim += 1;
+            if self.interim <= INTERIM_ANSWERS {
+                respond.send_informational(answer).map_err(broken)?;
+            }
             return Ok(response.length);
         }
         if self.is_tunnel && !response.upgrade && answer.status().is_success() {
@@ -114,7 +123,9 @@ impl Layer for ServerMessage {
             }
             return Poll::Ready(Ok(count));
         }
-        if !self.incoming.is_over() {
+        // The end of a tunnel's bytes is told as often as it is asked for.
+        let is_open_tunnel = self.is_tunnel && matches!(self.answer, Answer::Body(_));
+        if is_open_tunnel || !self.incoming.is_over() {
             match self.incoming.poll_read(context, buffer) {
                 Poll::Ready(Ok(0)) if matches!(self.answer, Answer::Head(..)) => {}
                 other => return other,

@@ -27,6 +27,10 @@ pub(super) struct Answered {
     pub(super) connection: Connection,
     pub(super) buffer: Buffer,
     pub(super) end: usize,
+    /// What had not left of the request's head and first bytes when the answer came.
+    pub(super) unsent: Vec<u8>,
+    /// Whether the endpoint takes no more of the request.
+    pub(super) send_failed: bool,
 }
 
 /// An attempt that came to nothing.
@@ -55,6 +59,8 @@ struct Progressing {
     wait: Option<Wait>,
     began: Tick,
     patience: Patience,
+    /// How much of the time for the answer has passed when a deadline is set.
+    waited: Duration,
 }
 
 /// How closely the client is watched while the endpoint thinks. Most answers come at once and are not worth a look.
@@ -89,10 +95,17 @@ impl Attempt<'_, '_> {
                 true => Patience::Watching,
                 false => Patience::Waiting,
             },
+            waited: Duration::ZERO,
         };
         let result = poll_fn(|context| self.poll(context, &mut state, response)).await;
         match (result, state.buffer) {
-            (Ok(()), Some(buffer)) => Ok(Answered { connection: self.connection, buffer, end: state.filled }),
+            (Ok(()), Some(buffer)) => Ok(Answered {
+                connection: self.connection,
+                buffer,
+                end: state.filled,
+                unsent: self.out[state.sent..].to_vec(),
+                send_failed: state.send_failed,
+            }),
             (Ok(()), None) => Err(Failed { fault: Fault::ResponseMissing, unanswered: false, unsent: false }),
             (Err(fault), _) => Err(Failed {
                 fault,
@@ -120,7 +133,8 @@ impl Attempt<'_, '_> {
         let uploading = state.sent == self.out.len() && !state.upload_over && !state.send_failed;
         let wait = if uploading && !self.upload.waits_for_receiver() { Wait::Client } else { Wait::Upstream };
         if state.wait != Some(wait) || std::mem::take(&mut self.upload.progressed) {
-            self.arm(wait, state.patience);
+            state.waited = Duration::ZERO;
+            self.arm(wait, state);
             state.wait = Some(wait);
             if self.is_too_slow(state.began) {
                 return Poll::Ready(Err(Fault::RequestBodyTooSlow));
@@ -131,7 +145,8 @@ impl Attempt<'_, '_> {
             let over = timing.is_over(&self.downstream.watch);
             if !over && state.patience == Patience::Waiting && wait == Wait::Upstream && self.is_long(route) {
                 state.patience = Patience::Watching;
-                self.arm(wait, state.patience);
+                state.waited = WATCH_AFTER;
+                self.arm(wait, state);
                 self.poll_client(context, state)?;
                 continue;
             }
@@ -145,14 +160,14 @@ impl Attempt<'_, '_> {
     }
 
     /// Sets the deadline of what is waited for now; the first look at the client comes before that of the answer.
-    fn arm(&self, wait: Wait, patience: Patience) {
+    fn arm(&self, wait: Wait, state: &Progressing) {
         let Forwarding { route, timing, .. } = *self.forwarding;
-        let timeout = match (wait, patience) {
+        let timeout = match (wait, state.patience) {
             (Wait::Client, _) => route.timeouts.body_idle,
             (Wait::Upstream, Patience::Waiting) if self.is_long(route) => Some(WATCH_AFTER),
             (Wait::Upstream, Patience::Waiting) => route.timeouts.response_head,
             (Wait::Upstream, _) => {
-                route.timeouts.response_head.map(|timeout| timeout.saturating_sub(WATCH_AFTER))
+                route.timeouts.response_head.map(|timeout| timeout.saturating_sub(state.waited))
             }
         };
         timing.arm(&self.downstream.watch, timeout);

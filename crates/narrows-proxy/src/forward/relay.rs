@@ -47,7 +47,7 @@ pub(super) async fn life(
 ) -> Relayed {
     let Forwarding { worker, request, last, .. } = *forwarding;
     let AnswerMemory { head: response, out } = memory;
-    let Answered { connection, buffer, end } = answered;
+    let Answered { connection, buffer, end, .. } = answered;
     let recode = recode(request.head.version, response.framing);
     let ends_at_close = match recode {
         Recode::ToChunked => false,
