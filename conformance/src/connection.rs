@@ -97,6 +97,11 @@ impl Connection {
         socket.write_all(bytes).expect("the bytes can be sent");
     }
 
+    /// TLS 1.3: takes a new key for what is sent, and asks the other side for one.
+    pub fn change_keys(&mut self) -> io::Result<()> {
+        self.transport.change_keys()
+    }
+
     /// Sends a request and reads its final response; interim ones are dropped.
     #[track_caller]
     pub fn exchange(&mut self, request: impl AsRef<[u8]>) -> Message {
@@ -249,6 +254,8 @@ impl Connection {
     /// much was taken when it stops taking for `patience`, or `total`.
     pub fn flood(&mut self, piece: &[u8], total: u64, patience: Duration) -> u64 {
         self.transport.socket().set_write_timeout(Some(patience)).expect("a deadline can be set");
+        // A TLS session that cannot write looks for what it might read.
+        self.transport.socket().set_read_timeout(Some(patience)).expect("a deadline can be set");
         let mut sent = 0;
         while sent < total {
             let want = piece.len().min(usize::try_from(total - sent).unwrap_or(usize::MAX));

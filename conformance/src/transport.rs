@@ -27,6 +27,13 @@ impl Transport {
         }
     }
 
+    /// Takes new keys (RFC 8446 section 4.6.3).
+    pub(crate) fn change_keys(&mut self) -> io::Result<()> {
+        let Transport::Client(stream) = self else { panic!("the client of a TLS session changes keys") };
+        stream.conn.refresh_traffic_keys().map_err(io::Error::other)?;
+        stream.flush()
+    }
+
     /// Ends the sending direction: over TLS with its close_notify first.
     pub(crate) fn finish_sending(&mut self) {
         match self {

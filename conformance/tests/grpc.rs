@@ -123,6 +123,38 @@ fn the_proxy_keeps_the_deadline_of_a_call() {
 }
 
 #[test]
+fn a_deadline_ends_a_stream_that_has_begun() {
+    let backend = Backend::script(|connection, _| {
+        let Some(mut peer) = Http2::accept(connection, &[]) else { return };
+        let stream = peer.next_request().expect("a call");
+        peer.send(&Frame::headers(
+            stream,
+            &[(":status", "200"), ("content-type", "application/grpc")],
+            false,
+        ));
+        peer.send(&Frame::data(stream, b"\0\0\0\0\x02hi", false));
+        peer.end();
+    });
+    let narrows = setup(&backend, "").start();
+    let started = std::time::Instant::now();
+    let answer = call(&narrows, "/test.Service/Count", &[("grpc-timeout", "400m")]);
+    assert_eq!(answer.body, b"\0\0\0\0\x02hi");
+    assert!(status(&answer) == Some("4") || answer.reset.is_some(), "{answer:?}");
+    assert!(started.elapsed().as_secs() < 5);
+}
+
+#[test]
+fn a_deadline_that_is_none_is_ignored() {
+    let server = GrpcServer::start();
+    let narrows = setup(&server, "").start();
+    for timeout in ["", "1", "S", "1x", "-1S", "999999999S", "1 S", "99999999H"] {
+        let answer = call(&narrows, "/test.Service/Echo", &[("grpc-timeout", timeout)]);
+        assert_eq!(answer.status(), 200, "{timeout:?}: {answer:?}");
+        assert!(status(&answer).is_some(), "{timeout:?}: {answer:?}");
+    }
+}
+
+#[test]
 fn errors_of_the_proxy_have_the_form_of_grpc() {
     let nobody = Refusing::new();
     let keys = "routes:\n  - { path: /test.Service/*, upstream: app }";

@@ -293,6 +293,76 @@ fn a_drain_finishes_what_runs_and_says_goodbye() {
 }
 
 #[test]
+fn a_request_in_records_of_one_byte_is_understood() {
+    let authority = Authority::new("a root");
+    let backend = Backend::saying("hello");
+    let narrows = secure(&authority, &backend, "");
+    let mut client = TlsClient::blind().connect(narrows.address("web"));
+    for _ in 0..2 {
+        for byte in GET.bytes() {
+            client.send([byte]);
+        }
+        assert_eq!(client.response("GET").text(), "hello");
+    }
+}
+
+#[test]
+fn a_flood_of_new_keys_is_bounded() {
+    let authority = Authority::new("a root");
+    let backend = Backend::saying("hello");
+    let narrows = secure(&authority, &backend, "");
+    let mut good = TlsClient::blind().connect(narrows.address("web"));
+    let mut client = TlsClient::blind().only_1_3().connect(narrows.address("web"));
+    assert_eq!(client.exchange(GET).text(), "hello");
+    for _ in 0..2_000 {
+        if client.change_keys().is_err() {
+            break;
+        }
+    }
+    let _ = client.try_send(GET);
+    assert_eq!(good.exchange(GET).text(), "hello");
+    assert!(narrows.peak_memory_kib() < 64 * 1024, "{} KiB", narrows.peak_memory_kib());
+}
+
+#[test]
+fn idle_connections_cost_little_memory() {
+    let authority = Authority::new("a root");
+    let backend = Backend::saying("hello");
+    let narrows = secure(&authority, &backend, "");
+    let before = narrows.peak_memory_kib();
+    let client = TlsClient::blind();
+    let mut clients = (0..300).map(|_| client.connect(narrows.address("web"))).collect::<Vec<_>>();
+    for client in &mut clients {
+        assert_eq!(client.exchange(GET).text(), "hello");
+    }
+    let each = (narrows.peak_memory_kib() - before) * 1024 / 300;
+    assert!(each < 64 * 1024, "{each} bytes for an idle connection");
+}
+
+#[test]
+fn a_slow_reader_over_tls_is_held_in_constant_memory() {
+    let authority = Authority::new("a root");
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let size = 128 * 1024 * 1024;
+    let backend = Backend::script(move |mut connection, _| {
+        connection.request();
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"));
+        let taken = connection.flood(&[b'x'; 65_536], size, std::time::Duration::from_millis(700));
+        tell.lock().unwrap().send(taken).unwrap();
+        connection.flood(&[b'x'; 65_536], size - taken, narrows_conformance::DEADLINE);
+    });
+    let narrows = secure(&authority, &backend, "");
+    let mut client = TlsClient::blind().connect(narrows.address("web"));
+    client.send(GET);
+    client.response_head();
+    let taken = told.recv_timeout(narrows_conformance::DEADLINE).unwrap();
+    assert!(taken < 64 * 1024 * 1024, "{taken} bytes were taken for a client that does not read");
+    client.discard(size);
+    assert!(narrows.peak_memory_kib() < 64 * 1024, "{} KiB", narrows.peak_memory_kib());
+}
+
+#[test]
 fn openssl_sees_an_orderly_end() {
     let authority = Authority::new("a root");
     let backend = Backend::saying("hello");

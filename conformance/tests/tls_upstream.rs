@@ -260,6 +260,51 @@ fn large_bodies_pass_to_a_tls_upstream_and_back() {
 }
 
 #[test]
+fn a_kept_connection_that_the_upstream_has_closed_is_noticed() {
+    let authority = Authority::new("inside");
+    let server = TlsServer::new(&authority.server(&["app.internal"]), &[]);
+    let backend = Backend::script(move |connection, _| {
+        let Ok(mut connection) = server.accept(connection) else { return };
+        if connection.next_request().is_some() {
+            connection.send(ok("once"));
+            connection.finish_sending();
+        }
+    });
+    let narrows = front(&backend, &verified(&authority, "server_name: app.internal"));
+    for number in 0..6 {
+        let answer = narrows.web().exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!(answer.text(), "once", "request {number}: {}", answer.head);
+        backend.wait_for_script(number);
+    }
+    assert!((1..6).all(|number| facts(&backend, number).resumed), "and the session is resumed");
+}
+
+#[test]
+fn a_slow_client_holds_a_tls_upstream_back() {
+    let authority = Authority::new("inside");
+    let server = TlsServer::new(&authority.server(&["app.internal"]), &[]);
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let size = 128 * 1024 * 1024;
+    let backend = Backend::script(move |connection, _| {
+        let Ok(mut connection) = server.accept(connection) else { return };
+        connection.request();
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"));
+        let piece = [b'x'; 16_384];
+        let taken = connection.flood(&piece, size, std::time::Duration::from_millis(700));
+        tell.lock().unwrap().send(taken).unwrap();
+    });
+    let narrows = front(&backend, &verified(&authority, "server_name: app.internal"));
+    let mut client = narrows.web();
+    client.small_receive_buffer();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.response_head();
+    let taken = told.recv_timeout(narrows_conformance::DEADLINE).unwrap();
+    assert!(taken < 64 * 1024 * 1024, "{taken} bytes were taken for a client that does not read");
+    assert!(narrows.peak_memory_kib() < 64 * 1024, "{} KiB", narrows.peak_memory_kib());
+}
+
+#[test]
 fn an_answer_until_the_end_that_was_cut_off_is_not_taken_for_whole() {
     let authority = Authority::new("inside");
     let identity: Identity = authority.server(&["app.internal"]);

@@ -94,6 +94,26 @@ fn a_websocket_over_http2_reaches_an_http1_upstream() {
 }
 
 #[test]
+fn a_large_message_over_http2_passes_both_ways() {
+    let echo = WebSocketEcho::start();
+    let narrows = Setup::web(&echo, "").start();
+    let mut client = Http2::connect(narrows.address("web"));
+    let stream = client.open_exactly(&CONNECT, false);
+    assert_eq!(client.head(stream).status(), 200);
+    let size = 2_000_000_usize;
+    let mut frame = vec![0x82, 0x80 | 127];
+    frame.extend((size as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(vec![b'x'; size]);
+    client.upload(stream, &frame, false);
+    // The echo may come in fragments.
+    assert!(client.until(|client| client.received(stream).body.len() > size));
+    let body = &client.received(stream).body;
+    assert_eq!(body.iter().filter(|byte| **byte == b'x').count(), size);
+    assert!(narrows.peak_memory_kib() < 64 * 1024, "{} KiB", narrows.peak_memory_kib());
+}
+
+#[test]
 fn the_upstream_sees_the_handshake_of_http1() {
     let backend = Backend::script(|mut connection, _| {
         let request = connection.request();
