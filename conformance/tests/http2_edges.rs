@@ -290,6 +290,75 @@ fn a_client_that_says_farewell_gets_what_it_asked_for() {
 }
 
 #[test]
+fn a_client_that_answers_each_small_piece_is_no_flood() {
+    let backend = Backend::script(|mut connection, _| {
+        if connection.next_request_head().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            for _ in 0..3_000 {
+                connection.send("4\r\ntick\r\n");
+                connection.read_until(b".");
+            }
+            connection.send("0\r\n\r\n");
+            connection.read_to_end();
+        }
+    });
+    let narrows = Setup::web(&backend, "").start();
+    let mut client = http2(&narrows);
+    let stream = client.open("POST", "/", &[], false);
+    for number in 1..=3_000 {
+        // Two window updates come from the client itself; gRPC libraries ask with a PING how far away the server is.
+        client.until(|client| client.received(stream).body.len() >= 4 * number);
+        client.send(&Frame::ping(*b"how far?"));
+        client.send(&Frame::data(stream, ".", number == 3_000));
+        assert_eq!(client.go_away, None, "after {number} pieces");
+    }
+    assert_eq!(client.answer(stream).body.len(), 12_000);
+}
+
+#[test]
+fn many_small_messages_are_no_flood() {
+    let backend = Backend::script(|connection, _| {
+        let Some(mut peer) = Http2::accept(connection, &[]) else { return };
+        while let Some(stream) = peer.next_request() {
+            let size = peer.whole_request(stream).body.len();
+            peer.send(&Frame::headers(stream, &[(":status", "200")], false));
+            let burst = Frame::data(stream, "0123456789", false).bytes().repeat(20_000);
+            peer.connection().send(burst);
+            peer.send(&Frame::data(stream, size.to_string(), true));
+        }
+    });
+    let narrows = Setup::web(&backend, "").upstream_with("app", &[&backend], "protocol: http2").start();
+    let mut client = http2(&narrows);
+    for _ in 0..2 {
+        // As gRPC streams them: a frame for each message, as many at once as the window takes.
+        let stream = client.open("POST", "/", &[], false);
+        let burst = Frame::data(stream, "0123456789", false).bytes().repeat(5_000);
+        client.connection().send(burst);
+        client.send(&Frame::data(stream, "", true));
+        let answer = client.answer(stream);
+        assert_eq!(
+            (answer.body.len(), answer.ended),
+            (200_005, true),
+            "{:?} {:?}",
+            answer.reset,
+            client.go_away
+        );
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn requests_given_up_now_and_then_are_no_flood() {
+    let (narrows, _backend) = echo();
+    let mut client = http2(&narrows);
+    for _ in 0..200 {
+        let given_up = client.open("GET", "/", &[], true);
+        client.send(&Frame::reset(given_up, code::CANCEL));
+        assert_eq!(client.get("/").text(), "got ");
+    }
+}
+
+#[test]
 fn many_fields_and_many_cookies_arrive_in_order() {
     let (narrows, backend) = echo();
     let mut client = http2(&narrows);
