@@ -75,11 +75,11 @@ impl Transport {
             match ready!(self.stream.poll_write(context, &self.out[self.sent..])) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
+                    if let Some(meter) = &mut self.meter {
+                        meter.note_sent(&self.out[self.sent..self.sent + count]);
+                    }
                     self.sent += count;
                     self.total += count as u64;
-                    if let Some(meter) = &mut self.meter {
-                        meter.note_sent(count);
-                    }
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }

@@ -11,11 +11,15 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER: usize = 9;
 /// What a sender may spend at once; a reset costs 2.
 const ALLOWANCE: u32 = 1000;
+/// The most that it may have earned.
+const EARNED: u32 = 1 << 20;
 /// What it regains in a second.
 const REGAINED: u32 = 200;
-/// Bytes sent to it that give it one more: who takes answers, opens windows and measures the way (a PING for each answer). The
-/// answer to a PING itself (17 bytes) does not pay for it.
+/// Bytes sent to it that give it one more: who takes answers, opens windows. The answer to a PING itself (17 bytes) does not pay for it.
 const BYTES_PER_UNIT: usize = 32;
+/// What a frame of an answer gives it besides, however small: two windows to open, and the PING with which gRPC's libraries find out
+/// how far away we are.
+const UNITS_PER_FRAME: u32 = 4;
 
 /// The sender floods us with frames of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
@@ -28,10 +32,11 @@ pub struct Flood {
 /// Follows the frames of one direction of a connection. However the bytes are cut makes no difference.
 #[derive(Debug, Clone)]
 pub struct FrameMeter {
-    header: [u8; FRAME_HEADER],
-    filled: usize,
-    skip: u32,
+    received: Walk,
+    answered: Walk,
     units: u32,
+    /// What it may spend for what it got: it may answer a burst of ours late.
+    earned: u32,
     sent: usize,
     last_second: u64,
 }
@@ -40,21 +45,26 @@ impl FrameMeter {
     /// Starts on the first byte from a client, whose preface comes first.
     pub fn after_preface() -> Self {
         FrameMeter {
-            header: [0; FRAME_HEADER],
-            filled: 0,
-            skip: PREFACE.len() as u32,
+            received: Walk { skip: PREFACE.len() as u32, ..Walk::default() },
+            answered: Walk::default(),
             units: ALLOWANCE,
+            earned: 0,
             sent: 0,
             last_second: 0,
         }
     }
 
     /// Notes bytes that went to the sender of the frames.
-    pub fn note_sent(&mut self, bytes: usize) {
-        self.sent += bytes;
+    pub fn note_sent(&mut self, mut bytes: &[u8]) {
+        self.sent += bytes.len();
+        while let Some((_, kind, _)) = self.answered.next(&mut bytes) {
+            if kind <= 1 {
+                self.earn(UNITS_PER_FRAME);
+            }
+        }
         let gained = self.sent / BYTES_PER_UNIT;
         self.sent %= BYTES_PER_UNIT;
-        self.gain(u32::try_from(gained).unwrap_or(ALLOWANCE));
+        self.earn(u32::try_from(gained).unwrap_or(ALLOWANCE));
     }
 
     /// Goes over received bytes. `seconds` tells a clock that never goes back, and is asked only when the allowance is spent.
@@ -62,32 +72,17 @@ impl FrameMeter {
     /// # Errors
     /// The allowance is spent; the connection should end.
     pub fn scan(&mut self, mut bytes: &[u8], seconds: impl Fn() -> u64) -> Result<(), Flood> {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let step = bytes.len().min(self.skip as usize);
-                self.skip -= step as u32;
-                bytes = &bytes[step..];
-                continue;
-            }
-            let step = bytes.len().min(FRAME_HEADER - self.filled);
-            self.header[self.filled..self.filled + step].copy_from_slice(&bytes[..step]);
-            self.filled += step;
-            bytes = &bytes[step..];
-            if self.filled == FRAME_HEADER {
-                self.filled = 0;
-                let [a, b, c, kind, flags, ..] = self.header;
-                self.skip = u32::from_be_bytes([0, a, b, c]);
-                self.spend(kind, flags, &seconds)?;
-            }
+        while let Some((length, kind, flags)) = self.received.next(&mut bytes) {
+            self.spend(length, kind, flags, &seconds)?;
         }
         Ok(())
     }
 
-    fn spend(&mut self, kind: u8, flags: u8, seconds: &impl Fn() -> u64) -> Result<(), Flood> {
+    fn spend(&mut self, length: u32, kind: u8, flags: u8, seconds: &impl Fn() -> u64) -> Result<(), Flood> {
         const END_STREAM: u8 = 1;
         let (cost, kind) = match kind {
             // DATA that carries nothing and ends nothing.
-            0 if self.skip == 0 && flags & END_STREAM == 0 => (4, "empty DATA"),
+            0 if length == 0 && flags & END_STREAM == 0 => (4, "empty DATA"),
             0 | 1 => return Ok(()),
             2 => (1, "PRIORITY"),
             3 => (2, "RST_STREAM"),
@@ -97,6 +92,10 @@ impl FrameMeter {
             9 => (10, "CONTINUATION"),
             _ => (1, "unknown"),
         };
+        if self.earned >= cost {
+            self.earned -= cost;
+            return Ok(());
+        }
         if self.units < cost {
             let now = seconds();
             let passed = u32::try_from(now.saturating_sub(self.last_second)).unwrap_or(ALLOWANCE);
@@ -107,8 +106,45 @@ impl FrameMeter {
         Ok(())
     }
 
+    fn earn(&mut self, units: u32) {
+        self.earned = self.earned.saturating_add(units).min(EARNED);
+    }
+
     fn gain(&mut self, units: u32) {
         self.units = self.units.saturating_add(units).min(ALLOWANCE);
+    }
+}
+
+/// Finds the headers of frames in bytes that come in pieces.
+#[derive(Debug, Clone, Default)]
+struct Walk {
+    header: [u8; FRAME_HEADER],
+    filled: usize,
+    skip: u32,
+}
+
+impl Walk {
+    /// Length, kind and flags of the next frame that begins in `bytes`, of which the rest stays; `None` when they are used up.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<(u32, u8, u8)> {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let step = bytes.len().min(self.skip as usize);
+                self.skip -= step as u32;
+                *bytes = &bytes[step..];
+                continue;
+            }
+            let step = bytes.len().min(FRAME_HEADER - self.filled);
+            self.header[self.filled..self.filled + step].copy_from_slice(&bytes[..step]);
+            self.filled += step;
+            *bytes = &bytes[step..];
+            if self.filled == FRAME_HEADER {
+                self.filled = 0;
+                let [a, b, c, kind, flags, ..] = self.header;
+                self.skip = u32::from_be_bytes([0, a, b, c]);
+                return Some((self.skip, kind, flags));
+            }
+        }
+        None
     }
 }
 

@@ -47,10 +47,31 @@ fn the_allowance_comes_back_with_time_and_with_answers() {
     while meter.scan(&frame(6, 0, 8), || 0).is_ok() {}
     meter.scan(&frame(6, 0, 8), || 1).unwrap();
     while meter.scan(&frame(8, 0, 4), || 1).is_ok() {}
-    meter.note_sent(100 * BYTES_PER_UNIT);
+    meter.note_sent(&frame(0, 0, 100 * BYTES_PER_UNIT));
     for _ in 0..100 {
         meter.scan(&frame(8, 0, 4), || 1).unwrap();
     }
+}
+
+#[test]
+fn each_small_answer_may_be_answered() {
+    let mut meter = meter();
+    for _ in 0..100_000 {
+        meter.note_sent(&frame(0, 0, 1));
+        for kind in [8, 8, 6] {
+            meter.scan(&frame(kind, 0, 8), || 0).unwrap();
+        }
+    }
+}
+
+#[test]
+fn answers_to_floods_give_nothing_back() {
+    let mut meter = meter();
+    let flooded = (0..=ALLOWANCE).find_map(|_| {
+        meter.note_sent(&frame(6, 1, 8));
+        meter.scan(&frame(6, 0, 8), || 0).err()
+    });
+    assert_eq!(flooded, Some(Flood { kind: "PING" }));
 }
 
 proptest! {
