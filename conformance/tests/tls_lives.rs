@@ -281,6 +281,7 @@ fn a_drain_finishes_what_runs_and_says_goodbye() {
     running.send(GET);
     until("the request is under way", || !backend.requests().is_empty());
     narrows.signal("TERM");
+    let started = std::time::Instant::now();
     until("new connections are refused", || Connection::try_connect(&address).is_err());
     assert_eq!(idle.expect_end(), End::Closed, "a close_notify, not a truncation");
     tell.send(()).unwrap();
@@ -289,6 +290,7 @@ fn a_drain_finishes_what_runs_and_says_goodbye() {
     assert_eq!(running.read_to_end(), b"firstfinal");
     assert_eq!(running.record().end, Some(End::Closed));
     half_open.read_to_end();
+    assert!(started.elapsed().as_secs() < 5, "half a handshake is not waited for: {:?}", started.elapsed());
     assert_eq!(narrows.wait_for_exit().code(), Some(0));
 }
 

@@ -7,16 +7,20 @@ use crate::worker::Worker;
 use crate::{Fault, record};
 use narrows_plan::Protocol;
 use narrows_runtime::{Stream, Watch};
-use narrows_tls::{Acceptor, Refused, TlsFault};
+use narrows_tls::{Acceptor, Refused, TlsFacts, TlsFault};
 use narrows_wire::http1::{Method, Version};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 /// What a client that speaks TLS to a plain port gets: the alert `unexpected_message` (RFC 8446 section 6.2), which its library
 /// understands better than a page.
 pub(crate) const PLAIN_PORT_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 10];
 
-/// Ends the TLS of a client: the stream inside, with what the handshake told in `arrival`. `None`: the client was refused, which is recorded.
+/// Ends the TLS of a client: the stream inside, with what the handshake told in `arrival`. `None`: the client was refused, which is recorded,
+/// or the worker drains.
 pub(crate) async fn end_tls(
     worker: &Worker,
     acceptor: &Acceptor,
@@ -26,7 +30,7 @@ pub(crate) async fn end_tls(
 ) -> Option<Stream> {
     let started = Instant::now();
     watch.set(acceptor.timeout());
-    match acceptor.accept(stream, watch).await {
+    match accept(worker, acceptor, stream, watch).await? {
         Ok((stream, facts)) => {
             arrival.tls = Some(Rc::new(facts));
             Some(stream)
@@ -39,6 +43,22 @@ pub(crate) async fn end_tls(
             None
         }
     }
+}
+
+/// A handshake; `None` when the worker drains meanwhile: the client has not asked for anything yet.
+async fn accept(
+    worker: &Worker,
+    acceptor: &Acceptor,
+    stream: Stream,
+    watch: &Watch,
+) -> Option<Result<(Stream, TlsFacts), Refused>> {
+    let mut accepting = pin!(acceptor.accept(stream, watch));
+    poll_fn(|context| match accepting.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if worker.is_draining() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Answers a request in plain HTTP on a TLS port, which everybody's browser can show.
