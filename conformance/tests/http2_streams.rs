@@ -2,6 +2,8 @@
 
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use narrows_conformance::backend::ok;
 use narrows_conformance::http2::{Frame, code, setting};
@@ -337,4 +339,36 @@ fn a_connection_takes_as_many_requests_as_allowed() {
         assert_eq!(client.get("/").text(), "hello");
     }
     assert_eq!(client.end().map(|(_, code)| code), Some(code::NO_ERROR));
+}
+
+#[test]
+fn an_answer_has_all_of_its_time() {
+    // The answer comes when most of the time is over, which is no time to wait for in a test: the deadline is long.
+    let backend = Backend::script(|mut connection, _| {
+        while connection.next_request().is_some() {
+            thread::sleep(Duration::from_millis(700));
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+        }
+    });
+    let narrows = Setup::web(&backend, "timeouts: { response_head: 1500ms }").start();
+    let mut client = Http2::connect(narrows.address("web"));
+    assert_eq!(client.get("/").text(), "late");
+}
+
+#[test]
+fn an_answer_on_its_way_is_not_cut_off_by_a_drain() {
+    let body = "x".repeat(2_000_000);
+    let backend = Backend::saying(&body);
+    let mut narrows = Setup::web(&backend, "").settings("drain: 60s").start();
+    let connection = narrows.web();
+    connection.small_receive_buffer();
+    let mut client = Http2::over_with(connection, &[(setting::INITIAL_WINDOW_SIZE, 1 << 30)]);
+    client.send(&Frame::window_update(0, 1 << 30));
+    let stream = client.open("GET", "/", &[], true);
+    client.until(|client| !client.received(stream).body.is_empty());
+    narrows.signal("TERM");
+    until("the drain began", || narrows.output().contains("draining"));
+    assert_eq!(client.answer(stream).text().len(), body.len());
+    client.end();
+    assert_eq!(narrows.wait_for_exit().code(), Some(0));
 }

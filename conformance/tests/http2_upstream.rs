@@ -505,3 +505,68 @@ fn a_drain_finishes_what_runs_over_http2() {
     assert_eq!(narrows.wait_for_exit().code(), Some(0));
     until("the upstream's connection is ended", || backend.record(0).end.is_some());
 }
+
+#[test]
+fn the_rest_of_a_request_follows_an_answer_that_came_early() {
+    const SIZE: usize = 12_000;
+    let backend = Backend::script(|connection, _| {
+        let settings = [(setting::INITIAL_WINDOW_SIZE, 1000)];
+        let Some(mut peer) = Http2::accept(connection, &settings) else { return };
+        peer.replenish = false;
+        // The first request may leave before the settings are known, the second does not.
+        let Some(stream) = peer.next_request() else { return };
+        peer.respond(stream, &[(":status", "200")], "ready");
+        let Some(stream) = peer.next_request() else { return };
+        peer.until(|peer| peer.received(stream).body.len() == 1000);
+        peer.send(&Frame::headers(stream, &[(":status", "200")], false));
+        peer.send(&Frame::window_update(stream, 100_000));
+        let length = peer.whole_request(stream).body.len();
+        peer.send(&Frame::data(stream, format!("{length} bytes"), true));
+        peer.end();
+    });
+    let narrows = setup(&backend, "").start();
+    let head = format!("POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: {SIZE}\r\n\r\n");
+    assert_eq!(narrows.get("/", &[]).text(), "ready");
+    let answer = narrows.web().exchange([head.into_bytes(), vec![b'x'; SIZE]].concat());
+    assert_eq!(answer.text(), format!("{SIZE} bytes"));
+}
+
+#[test]
+fn answers_that_nobody_takes_hold_no_other_back() {
+    // More than a window for all of them held before: 40 times 256 KiB.
+    const READERS: usize = 40;
+    let backend = Backend::script(|connection, _| {
+        let Some(mut peer) = Http2::accept(connection, &[]) else { return };
+        let piece = vec![b'z'; 16_384];
+        let (mut next, mut large) = (1, Vec::new());
+        while peer.step() {
+            while !peer.received(next).heads.is_empty() {
+                match field(peer.received(next), ":path") {
+                    Some("/small") => peer.respond(next, &[(":status", "200")], "small"),
+                    _ => {
+                        let _ = peer.try_send(&Frame::headers(next, &[(":status", "200")], false));
+                        large.push(next);
+                    }
+                }
+                next += 2;
+            }
+            for stream in &large {
+                while peer.send_window(*stream) >= piece.len() as i64
+                    && peer.upload_some(*stream, &piece, false) > 0
+                {}
+            }
+        }
+    });
+    let narrows = setup(&backend, "").start();
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let mut reader = narrows.web();
+        reader.small_receive_buffer();
+        reader.send(GET);
+        reader.response_head();
+        readers.push(reader);
+    }
+    let answer = narrows.web().exchange("GET /small HTTP/1.1\r\nHost: example.com\r\n\r\n");
+    assert_eq!(answer.text(), "small");
+    assert_eq!(backend.connections(), 1, "all of them share one connection");
+}
