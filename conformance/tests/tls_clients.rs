@@ -5,7 +5,7 @@ use std::process::Command;
 use narrows_conformance::servers::certificates::{Authority, Identity};
 use narrows_conformance::setup::tls_keys;
 use narrows_conformance::tls::certificate_der;
-use narrows_conformance::{Backend, Narrows, Setup, TlsClient, output_of, tool};
+use narrows_conformance::{Backend, Narrows, Setup, TlsClient, output_of, tool, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n";
 
@@ -112,6 +112,32 @@ fn a_revoked_certificate_is_refused() {
         let refusal = house.known(&revoked).refusal(narrows.address("web"));
         assert!(refusal.contains("Revoked"), "{mode}: {refusal}");
     }
+}
+
+#[test]
+fn a_revocation_is_seen_when_its_list_changes_even_by_who_has_a_ticket() {
+    let house = house();
+    let (good, revoked) = (house.clients.client("good", &[]), house.clients.client("revoked", &[]));
+    let list = house.clients.revocations(&[]);
+    let narrows = house.start(&format!("mode: required, crl: [\"{list}\"]"), "");
+    let clients = [house.known(&revoked).only_1_2(), house.known(&revoked).only_1_3()];
+    for client in &clients {
+        assert_eq!(welcome(&narrows, client), "hello");
+    }
+    house.clients.revocations(&[&revoked]);
+    let refused = |client: &TlsClient| match client.over(narrows.web()) {
+        Err(_) => true,
+        Ok(mut connection) => {
+            let last = "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
+            let _ = connection.try_send(last);
+            connection.read_to_end().is_empty()
+        }
+    };
+    until("a new handshake is refused", || refused(&house.known(&revoked)));
+    for client in &clients {
+        assert!(refused(client), "a ticket is no way around the list");
+    }
+    assert_eq!(welcome(&narrows, &house.known(&good)), "hello");
 }
 
 #[test]

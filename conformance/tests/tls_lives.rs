@@ -231,6 +231,20 @@ fn tls_on_a_plain_port_ends_clearly_and_is_logged() {
 }
 
 #[test]
+fn who_speaks_another_protocol_than_was_agreed_on_is_ended() {
+    let authority = Authority::new("a root");
+    let backend = Backend::saying("hello");
+    let narrows = secure(&authority, &backend, "");
+    let started = std::time::Instant::now();
+    let mut client = TlsClient::blind().alpn(&["h2"]).connect(narrows.address("web"));
+    client.send(GET);
+    let answer = client.read_to_end();
+    assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    assert_eq!(backend.connections(), 0);
+}
+
+#[test]
 fn a_failed_handshake_is_logged_with_its_cause() {
     let authority = Authority::new("a root");
     let backend = Backend::saying("hello");

@@ -305,6 +305,18 @@ fn a_slow_client_holds_a_tls_upstream_back() {
 }
 
 #[test]
+fn an_authority_that_changes_is_believed_without_a_restart() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let folder = Folder::new();
+    let file = folder.write("ca.pem", std::fs::read(&old.certificate).unwrap());
+    let backend = service(TlsServer::new(&new.server(&["app.internal"]), &[]));
+    let narrows = front(&backend, &format!("tls: {{ ca: \"{file}\", server_name: app.internal }}"));
+    assert_certificate_error(&narrows.get("/", &[]));
+    std::fs::copy(&new.certificate, &file).unwrap();
+    narrows_conformance::until("the new authority is believed", || narrows.get("/", &[]).status() == 200);
+}
+
+#[test]
 fn an_answer_until_the_end_that_was_cut_off_is_not_taken_for_whole() {
     let authority = Authority::new("inside");
     let identity: Identity = authority.server(&["app.internal"]);

@@ -158,7 +158,8 @@ async fn finish(
     outcome.sent = relayed.sent;
     outcome.fault = relayed.fault;
     if relayed.fault.is_some() {
-        if relayed.ends_at_close {
+        // What a client does not take must not stay with the kernel either.
+        if relayed.ends_at_close || relayed.fault == Some(Fault::ClientTooSlow) {
             downstream.stream.reset_on_close();
         }
         return Next::Close;
