@@ -5,7 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use narrows_wire::proxy_protocol::{Addresses, LONGEST, Peek, Transport, kind, peek, write_v1, write_v2};
+use narrows_wire::proxy_protocol::{
+    Addresses, LONGEST, Peek, Transport, kind, peek, read_datagram, write_v1, write_v2,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let [form, rest @ ..] = bytes else { return };
@@ -26,6 +28,9 @@ fuzz_target!(|bytes: &[u8]| {
             }
             outcome => assert!(outcome == whole, "{cut}: {outcome:?} against {whole:?}"),
         }
+    }
+    if let Ok(Some(header)) = read_datagram(&wire) {
+        assert!(whole == Peek::Header(header), "{header:?} against {whole:?}");
     }
     let Peek::Header(header) = whole else { return };
     assert!(header.length <= wire.len());

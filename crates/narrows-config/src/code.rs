@@ -57,7 +57,7 @@ codes! {
     "N0304" BoundTwice "An address is bound twice.",
     "N0305" BadNetwork "A block of addresses (CIDR) cannot be read.",
     "N0306" NoEndpoints "An upstream has no endpoints.",
-    "N0307" NotForDatagrams "A Unix socket stands where datagrams need an IP address.",
+    "N0307" NotForDatagrams "Datagrams are received or sent where only connections can be: at a Unix socket, over TLS, with version 1 of the PROXY protocol.",
     "N0401" NoAction "A route does not say what to do.",
     "N0402" SeveralActions "A route says more than one thing to do.",
     "N0403" Shadowed "A route can never be reached: an earlier one takes everything it would.",

@@ -66,6 +66,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         lowering.report_unused(&plan);
     }
     lowering.refuse_unix_endpoints(&plan);
+    lowering.refuse_stream_upstreams(&files);
     plan.files = lowering.reporter.sources.names();
     Some(plan)
 }

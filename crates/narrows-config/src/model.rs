@@ -99,7 +99,7 @@ table! {
         grpc_web: Flag = "false",
         /// The PROXY protocol header that each connection begins with: `v1` is a line of text, `v2` binary with more
         /// facts and a checksum. It says the client's address and the one that the client connected to, so a connection
-        /// serves one request and is not kept. See proxy-protocol.md.
+        /// serves one request and is not kept. udp: `v2`, in front of each datagram. See proxy-protocol.md.
         proxy_protocol: ProxyProtocolVersion = otherwise("none is sent"),
     }
 }

@@ -3,7 +3,7 @@
 use crate::Network;
 use std::net::IpAddr;
 
-/// The header that connections to a listener begin with.
+/// The header that connections to a listener, or its datagrams, begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyProtocol {
     /// Whether a connection without one is taken.
@@ -19,10 +19,10 @@ impl ProxyProtocol {
     }
 }
 
-/// Whether a connection without a header is taken.
+/// Whether a connection or a datagram without a header is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyProtocolMode {
-    /// It is closed, and so is one from elsewhere than the sources.
+    /// It is closed or dropped, and so is one from elsewhere than the sources.
     Required,
     /// It is a plain one.
     Allowed,
@@ -38,7 +38,7 @@ impl ProxyProtocolMode {
     }
 }
 
-/// The form of the header that connections to an upstream begin with.
+/// The form of the header that connections to an upstream, or datagrams, begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyProtocolVersion {
     /// A line of text.

@@ -31,7 +31,7 @@ pub struct Upstream {
     pub tls: Option<Box<ClientTls>>,
     /// Whether gRPC-Web is translated to gRPC on the way there.
     pub grpc_web: bool,
-    /// The PROXY protocol header that each connection begins with.
+    /// The PROXY protocol header that each connection, or each datagram, begins with.
     pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 

@@ -37,6 +37,19 @@ impl Arrival {
         Arrival { peer, place, destination: None, tls: None, tlvs: None }
     }
 
+    /// A datagram's client, and the address that it sent to.
+    pub(crate) fn of_datagram(
+        place: Place,
+        client: SocketAddr,
+        destination: Option<SocketAddr>,
+        tlvs: Tlvs<'_>,
+    ) -> Self {
+        let mut arrival = Arrival::new(place, Peer::Socket(plain(client)));
+        arrival.destination = destination.map(plain);
+        arrival.keep(tlvs);
+        arrival
+    }
+
     /// What else the PROXY protocol header said.
     pub(crate) fn tlvs(&self) -> Tlvs<'_> {
         self.tlvs.as_deref().and_then(|bytes| Tlvs::new(bytes).ok()).unwrap_or_default()
@@ -46,14 +59,22 @@ impl Arrival {
     fn believe(&mut self, header: &Header<'_>) {
         // A header without addresses leaves those of the connection; those of Unix sockets say nothing here.
         if let Addresses::Internet { source, destination, .. } = header.addresses {
-            let plain = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
             self.peer = Peer::Socket(plain(source));
             self.place.local_port = destination.port();
             self.destination = Some(plain(destination));
         }
-        let tlvs = header.tlvs.as_bytes();
+        self.keep(header.tlvs);
+    }
+
+    fn keep(&mut self, tlvs: Tlvs<'_>) {
+        let tlvs = tlvs.as_bytes();
         self.tlvs = (!tlvs.is_empty()).then(|| tlvs.into());
     }
+}
+
+/// An address as it is told and compared: IPv4 as IPv4.
+pub(crate) fn plain(end: SocketAddr) -> SocketAddr {
+    SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 
 /// Lets a connection in, and finds out whose it is. Of its bytes exactly the header is taken, so that whatever follows

@@ -1,4 +1,4 @@
-//! What a connection to an upstream begins with: the PROXY protocol header that tells who the client is.
+//! What a connection, or each datagram, to an upstream begins with: the PROXY protocol header that tells who the client is.
 
 use crate::gate::Arrival;
 use narrows_plan::ProxyProtocolVersion;
@@ -12,12 +12,28 @@ pub(crate) fn preface(
     arrival: &Arrival,
     server_name: &str,
 ) -> Vec<u8> {
+    version.map_or_else(Vec::new, |version| header(version, Transport::Stream, arrival, server_name))
+}
+
+/// What stands in front of each datagram of a session. Version 1 has nothing for datagrams, and the configuration refuses it.
+pub(crate) fn datagram_preface(
+    version: Option<ProxyProtocolVersion>,
+    arrival: &Arrival,
+    server_name: &str,
+) -> Vec<u8> {
+    let version = version.map(|_| ProxyProtocolVersion::V2);
+    version.map_or_else(Vec::new, |version| header(version, Transport::Datagram, arrival, server_name))
+}
+
+fn header(
+    version: ProxyProtocolVersion,
+    transport: Transport,
+    arrival: &Arrival,
+    server_name: &str,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let Some(version) = version else { return bytes };
     let addresses = match (arrival.peer, arrival.destination) {
-        (Peer::Socket(source), Some(destination)) => {
-            Addresses::Internet { transport: Transport::Stream, source, destination }
-        }
+        (Peer::Socket(source), Some(destination)) => Addresses::Internet { transport, source, destination },
         _ => Addresses::Unknown,
     };
     match version {

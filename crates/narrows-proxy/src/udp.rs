@@ -8,6 +8,7 @@ mod affinity;
 mod answers;
 mod ending;
 mod forward;
+mod headers;
 mod hellos;
 mod lanes;
 mod open;
@@ -23,6 +24,7 @@ use sessions::Sessions;
 use socket2::Socket;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -85,6 +87,10 @@ struct Flows<'w> {
     listener: DatagramListener,
     arrivals: Arrivals,
     outbox: Outbox,
+    /// Where the listener is bound, unless that is everywhere.
+    address: Option<SocketAddr>,
+    /// For datagrams behind the headers that they get.
+    memory: Vec<u8>,
     /// The sockets of sessions that have something.
     tokens: Vec<u64>,
     /// The session of each datagram in the inbox.
@@ -111,9 +117,11 @@ impl<'w> Flows<'w> {
             worker,
             place,
             rules,
+            address: socket.local_addr()?.as_socket().filter(|address| !address.ip().is_unspecified()),
             listener: DatagramListener::new(socket)?,
             arrivals: Arrivals::new()?,
             outbox: Outbox::new(),
+            memory: Vec::new(),
             tokens: Vec::new(),
             slots: Vec::new(),
             sessions: Sessions::new(rules.sessions.limit.div_ceil(workers)),

@@ -103,7 +103,7 @@ pub enum InvalidHeader {
     /// Version 1: a port is no number from 0 to 65535, or begins with a zero.
     #[error("a port is malformed")]
     Port,
-    /// Version 2: another version behind the signature of version 2.
+    /// Version 2: another version behind the signature of version 2. In front of a datagram: version 1, which has none for them.
     #[error("the version is unknown")]
     Version,
     /// Version 2: neither LOCAL nor PROXY.
@@ -152,6 +152,27 @@ pub fn peek(bytes: &[u8]) -> Peek<'_> {
         Ok(Step::Header(header)) => Peek::Header(header),
         Ok(Step::Partial(needed)) => Peek::Partial { needed },
         Err(error) => Peek::Invalid(error),
+    }
+}
+
+/// Reads the header in front of a datagram, of which `bytes` is the whole; `None` where there is none.
+///
+/// # Errors
+/// What begins as a header and is none for a datagram: version 1, a header for a stream, one that is not whole.
+pub fn read_datagram(bytes: &[u8]) -> Result<Option<Header<'_>>, InvalidHeader> {
+    if bytes.starts_with(version1::SIGNATURE) {
+        return Err(InvalidHeader::Version);
+    }
+    if !bytes.starts_with(version2::SIGNATURE) {
+        return Ok(None);
+    }
+    match version2::read(bytes)? {
+        Step::Header(header) if header.addresses.transport() == Some(Transport::Stream) => {
+            Err(InvalidHeader::Family)
+        }
+        Step::Header(header) => Ok(Some(header)),
+        // The rest of a datagram never comes.
+        Step::Partial(_) => Err(InvalidHeader::TooShort),
     }
 }
 

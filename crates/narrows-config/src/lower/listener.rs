@@ -36,7 +36,7 @@ const HTTP_KEYS: [&str; 14] = [
 const UDP_KEYS: [&str; 2] = ["sessions", "quic"];
 
 /// Keys of a listener that connections have and datagrams have not.
-const CONNECTION_KEYS: [&str; 2] = ["tls", "proxy_protocol"];
+const CONNECTION_KEYS: [&str; 1] = ["tls"];
 
 /// The protocols that know a deadline.
 fn protocols_of_timeout(key: &str) -> &'static [Protocol] {

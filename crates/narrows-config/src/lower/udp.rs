@@ -5,10 +5,13 @@ use super::listener::override_with;
 use super::tcp::FlowRoutes;
 use crate::code::Code;
 use crate::diagnostic::Finding;
-use crate::model::{self, Protocol};
+use crate::model::{self, Configuration, Protocol, ProxyProtocolVersion};
+use crate::shape::TextOr;
 use crate::source::Place;
 use crate::tree::Text;
 use narrows_plan::{Address, Plan, UdpListener};
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 impl Lowering<'_> {
     pub(super) fn udp(&mut self, name: &Text, written: &model::Listener) -> UdpListener {
@@ -82,6 +85,46 @@ impl Lowering<'_> {
                     let help = "name endpoints by address and port in the upstreams of udp listeners";
                     self.reporter.report(Finding::error(Code::NotForDatagrams, place, message).help(help));
                 }
+            }
+        }
+    }
+
+    /// Reports upstreams of udp listeners that ask for what only connections have.
+    pub(super) fn refuse_stream_upstreams(&mut self, files: &[(Configuration, PathBuf)]) {
+        let mut used: HashMap<&str, Place> = HashMap::new();
+        let listeners = files.iter().flat_map(|(file, _)| &file.listeners).flat_map(|all| &all.entries);
+        for (_, listener) in listeners.filter(|(_, listener)| listener.protocol == Some(Protocol::Udp)) {
+            let routes = listener.routes.iter().flat_map(|routes| &routes.0);
+            for name in routes.filter_map(|route| route.upstream.as_ref()).chain(&listener.upstream) {
+                used.entry(&name.text).or_insert(name.place);
+            }
+        }
+        let upstreams = files.iter().flat_map(|(file, _)| &file.upstreams).flat_map(|all| &all.entries);
+        for (name, upstream) in upstreams {
+            let Some(place) = used.get(name.text.as_str()) else { continue };
+            let mut refuse = |key, message, help| {
+                let finding = Finding::error(Code::NotForDatagrams, upstream.key(key), message);
+                let finding = finding.label(*place, "a udp listener sends datagrams there");
+                self.reporter.report(finding.help(help));
+            };
+            if let Some(ProxyProtocolVersion::V1) = upstream.proxy_protocol {
+                refuse(
+                    "proxy_protocol",
+                    "version 1 of the PROXY protocol has no header for datagrams",
+                    "write `proxy_protocol: v2`",
+                );
+            }
+            let is_encrypted = match &upstream.tls {
+                Some(TextOr::Short(word)) => word.text == "true",
+                Some(TextOr::Long(_)) => true,
+                None => false,
+            };
+            if is_encrypted {
+                refuse(
+                    "tls",
+                    "`tls` encrypts connections; datagrams pass as they are (there is no DTLS)",
+                    "remove it, or give the udp listener an upstream of its own",
+                );
             }
         }
     }

@@ -29,8 +29,8 @@ table! {
         hsts: OrOff<Duration> = "off",
         /// http, with `tls`: headers that tell the upstream about the client's certificate: `client-cert` (RFC 9440), `xfcc`.
         client_certificate_headers: CertificateHeaders = OPTIONAL,
-        /// The PROXY protocol header in front of everything else, in which a proxy tells who its client is. See
-        /// proxy-protocol.md.
+        /// The PROXY protocol header in front of everything else (udp: of each datagram), in which a proxy tells who its client
+        /// is. See proxy-protocol.md.
         proxy_protocol: ProxyProtocol = otherwise("none is expected"),
         /// Rules that choose what happens. The most specific one that matches wins, see routing.md.
         routes: Plain<Route> = OPTIONAL,
@@ -80,10 +80,10 @@ choice! {
 }
 
 table! {
-    /// The PROXY protocol header that connections begin with.
+    /// The PROXY protocol header that connections and datagrams begin with.
     ProxyProtocol {
         /// `required` closes connections without a valid header and those from elsewhere than `sources`; `allowed` takes
-        /// connections without one as plain ones, and never believes anybody but `sources`.
+        /// connections without one as plain ones, and never believes anybody but `sources`. Datagrams are dropped instead.
         mode: ProxyProtocolMode = "required",
         /// Addresses of the proxies that may send it, in CIDR notation. What they say is believed. A process that
         /// connects to a Unix socket counts as `127.0.0.1`.

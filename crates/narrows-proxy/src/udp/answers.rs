@@ -71,7 +71,7 @@ impl Flows<'_> {
             let messages = inbox.iter().skip(done).map(|datagram| {
                 let key = sessions.get(datagram.tag as u32).map(|session| session.key);
                 let (bytes, segment) = (datagram.bytes, datagram.segment);
-                Message { to: key.map(|key| key.client), from: key.and_then(|key| key.local), bytes, segment }
+                Message { to: key.map(|key| key.peer()), from: key.and_then(|key| key.local), bytes, segment }
             });
             let sent = self.outbox.send(&self.listener, messages, |number, error| {
                 failures.push((done + number, failure(&error)));

@@ -1,26 +1,40 @@
 //! From clients to endpoints.
 
 use super::Flows;
-use super::sessions::FlowKey;
+use super::headers::Told;
 use crate::Fault;
-use narrows_runtime::{Datagram, Inbox, Message, Outbox};
+use narrows_runtime::{BATCH, Datagram, Inbox, Message};
 use narrows_upstream::ConnectFailure;
 use narrows_wire::quic::Header;
 use std::io;
 
 /// Datagrams after which a session is taken for a stream, and its socket gets large buffers.
 const STREAM_AFTER: u64 = 64;
+/// Bytes for datagrams behind their headers that are kept from one batch to the next.
+const KEPT_MEMORY: usize = 256 << 10;
 
 impl Flows<'_> {
     /// Passes on what is in the inbox.
     pub(super) fn forward(&mut self, inbox: &Inbox) {
+        let worker = self.worker;
+        match &worker.plan.listeners[self.place.listener].proxy_protocol {
+            None => self.forward_all(inbox.iter().filter_map(Told::plain)),
+            Some(expected) => {
+                let read = self.read_headers(expected, inbox);
+                self.forward_all(read.iter().copied());
+            }
+        }
+    }
+
+    fn forward_all<'a>(&mut self, all: impl Iterator<Item = Told<'a>> + Clone) {
         let mut slots = std::mem::take(&mut self.slots);
         slots.clear();
-        slots.extend(inbox.iter().map(|datagram| self.session_of(&datagram)));
+        slots.extend(all.clone().map(|told| self.session_of(told)));
         let mut start = 0;
         for run in slots.chunk_by(|one, next| one == next) {
             if let Some(slot) = run[0] {
-                self.forward_run(slot, inbox.iter().skip(start).take(run.len()));
+                let datagrams = all.clone().skip(start).take(run.len());
+                self.forward_run(slot, datagrams.map(|told| told.datagram));
             }
             start += run.len();
         }
@@ -28,11 +42,11 @@ impl Flows<'_> {
     }
 
     /// The session of a datagram, which is opened when there is none.
-    fn session_of(&mut self, datagram: &Datagram<'_>) -> Option<u32> {
-        let mut key = FlowKey { client: datagram.from?, local: datagram.to, lane: 0 };
+    fn session_of(&mut self, mut told: Told<'_>) -> Option<u32> {
         if self.rules.quic {
-            key = self.lane(key, datagram.bytes);
+            told.key = self.lane(told.key, told.datagram.bytes);
         }
+        let Told { key, datagram, .. } = told;
         if let Some(slot) = self.sessions.find(&key) {
             if self.rules.quic {
                 self.learn_from_client(slot, datagram.bytes);
@@ -42,7 +56,7 @@ impl Flows<'_> {
         if self.is_draining {
             return None;
         }
-        match self.open(key, datagram) {
+        match self.open(&told) {
             Ok(slot) => slot,
             Err(fault) => {
                 self.refusals.add(fault, key.client.ip(), datagram.count(), datagram.bytes.len());
@@ -73,9 +87,16 @@ impl Flows<'_> {
         }
         if let Some(datagram) = alone {
             // The usual case, and the cheapest system call for it.
-            if let Err(error) = Outbox::send_one(&session.socket, datagram.bytes) {
+            if let Err(error) = session.send(datagram.bytes, &mut self.memory) {
                 self.not_sent(slot, &datagram, &error);
             }
+        } else if !session.preface.is_empty() {
+            // Each gets a header of its own, and those of one size are joined again with theirs.
+            let mut parts: Vec<Datagram<'_>> = Vec::new();
+            for datagram in datagrams {
+                parts.extend(datagram.parts().map(|bytes| Datagram { bytes, segment: None, ..datagram }));
+            }
+            self.forward_many(slot, parts.iter().copied());
         } else {
             self.forward_many(slot, datagrams);
         }
@@ -83,13 +104,31 @@ impl Flows<'_> {
         self.watch_for_stream(slot);
     }
 
-    fn forward_many<'a>(&mut self, slot: u32, datagrams: impl Iterator<Item = Datagram<'a>> + Clone) {
+    fn forward_many<'a>(&mut self, slot: u32, mut datagrams: impl Iterator<Item = Datagram<'a>> + Clone) {
+        // Headers take apart what the kernel had joined, so that there can be more than are sent with one call.
+        while datagrams.clone().next().is_some() {
+            self.forward_batch(slot, datagrams.clone().take(BATCH));
+            datagrams.by_ref().take(BATCH).for_each(drop);
+        }
+    }
+
+    fn forward_batch<'a>(&mut self, slot: u32, datagrams: impl Iterator<Item = Datagram<'a>> + Clone) {
         let Some(session) = self.sessions.get(slot) else { return };
-        let messages = datagrams.clone().map(|datagram| Message {
-            to: None,
-            from: None,
-            bytes: datagram.bytes,
-            segment: datagram.segment,
+        let preface = &session.preface;
+        self.memory.clear();
+        if !preface.is_empty() {
+            for datagram in datagrams.clone() {
+                self.memory.extend_from_slice(preface);
+                self.memory.extend_from_slice(datagram.bytes);
+            }
+        }
+        let mut written = &self.memory[..];
+        let messages = datagrams.clone().map(|datagram| {
+            let mut bytes = datagram.bytes;
+            if !preface.is_empty() {
+                (bytes, written) = written.split_at(preface.len() + bytes.len());
+            }
+            Message { to: None, from: None, bytes, segment: datagram.segment }
         });
         let mut failures: Vec<(usize, io::Error)> = Vec::new();
         let sent =
@@ -98,6 +137,7 @@ impl Flows<'_> {
             session.dropped +=
                 datagrams.clone().skip(sent.messages).map(|datagram| datagram.count()).sum::<u64>();
         }
+        self.memory.shrink_to(KEPT_MEMORY);
         for (number, error) in failures {
             if let Some(datagram) = datagrams.clone().nth(number) {
                 self.not_sent(slot, &datagram, &error);
@@ -131,7 +171,7 @@ impl Flows<'_> {
             return;
         }
         for part in datagram.parts() {
-            if Outbox::send_one(&session.socket, part).is_err() {
+            if session.send(part, &mut self.memory).is_err() {
                 session.dropped += 1;
             }
         }

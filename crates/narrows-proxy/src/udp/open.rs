@@ -1,15 +1,18 @@
 //! Opening a session: where it goes, and the next endpoint when one cannot be reached.
 
 use super::Flows;
+use super::headers::Told;
 use super::hellos::Introduction;
-use super::sessions::{Count, FlowKey, Home, QuicIds, Session};
+use super::sessions::{Count, Home, QuicIds, Session};
+use crate::gate::Arrival;
+use crate::preface::datagram_preface;
 use crate::worker::OpenConnection;
 use crate::{Fault, TcpFacts};
 use narrows_plan::{Address, Subject, UpstreamId};
-use narrows_runtime::{Datagram, DatagramSocket, Outbox, Tick};
+use narrows_runtime::{DatagramSocket, Tick};
 use narrows_upstream::{ConnectFailure, Tried};
-use narrows_wire::proxy_protocol::Tlvs;
 use narrows_wire::quic::{ConnectionId, Header};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// The longest first datagram that is kept for another endpoint, bytes.
@@ -20,7 +23,8 @@ impl Flows<'_> {
     ///
     /// # Errors
     /// When no session can be opened.
-    pub(super) fn open(&mut self, key: FlowKey, datagram: &Datagram<'_>) -> Result<Option<u32>, Fault> {
+    pub(super) fn open(&mut self, told: &Told<'_>) -> Result<Option<u32>, Fault> {
+        let Told { key, datagram, .. } = told;
         if self.sessions.is_full() {
             return Err(Fault::SessionLimit);
         }
@@ -29,11 +33,11 @@ impl Flows<'_> {
             self.listener.receive_apart();
         }
         if !self.rules.quic {
-            let (route, upstream) = self.route(&key, "", &[])?;
-            return self.connect(key, Choice::Any(route, upstream), datagram.bytes, "").map(Some);
+            let (route, upstream) = self.route(told, "", &[])?;
+            return self.connect(told, Choice::Any(route, upstream), datagram.bytes, "").map(Some);
         }
         if let Some((home, length)) = self.affinity.find(datagram.bytes, key.client.ip()) {
-            let slot = self.connect(key, Choice::Known(home), datagram.bytes, "")?;
+            let slot = self.connect(told, Choice::Known(home), datagram.bytes, "")?;
             if let Some(session) = self.sessions.get(slot) {
                 session.quic.length = length;
             }
@@ -43,24 +47,26 @@ impl Flows<'_> {
         if self.rules.peeks
             && matches!(Header::read(datagram.bytes), Some(Header::Long(header)) if is_known(header.version))
         {
-            return self.introduce(key, datagram);
+            return self.introduce(told);
         }
-        let (route, upstream) = self.route(&key, "", &[])?;
-        self.connect(key, Choice::Any(route, upstream), datagram.bytes, "").map(Some)
+        let (route, upstream) = self.route(told, "", &[])?;
+        self.connect(told, Choice::Any(route, upstream), datagram.bytes, "").map(Some)
     }
 
     /// Reads the client hello, and opens the session once it is whole.
-    fn introduce(&mut self, key: FlowKey, datagram: &Datagram<'_>) -> Result<Option<u32>, Fault> {
+    fn introduce(&mut self, told: &Told<'_>) -> Result<Option<u32>, Fault> {
         let deadline = self.rules.timeouts.peek.map_or(Tick::NEVER, |peek| self.watch.after(peek));
-        let Some(introduction) = self.hellos.read(key, datagram, deadline)? else { return Ok(None) };
+        let Some(introduction) = self.hellos.read(told.key, &told.datagram, deadline)? else {
+            return Ok(None);
+        };
         let Introduction { server_name, alpn, held } = introduction;
-        let (route, upstream) = self.route(&key, &server_name, &alpn)?;
-        let first = held.first().map_or(datagram.bytes, |first| first);
-        let slot = self.connect(key, Choice::Any(route, upstream), first, &server_name)?;
+        let (route, upstream) = self.route(told, &server_name, &alpn)?;
+        let first = held.first().map_or(told.datagram.bytes, |first| first);
+        let slot = self.connect(told, Choice::Any(route, upstream), first, &server_name)?;
         if let Some(session) = self.sessions.get(slot) {
             for held in &held {
                 session.received.add(1, held.len());
-                if Outbox::send_one(&session.socket, held).is_err() {
+                if session.send(held, &mut self.memory).is_err() {
                     session.dropped += 1;
                 }
             }
@@ -71,16 +77,16 @@ impl Flows<'_> {
     /// The route and upstream for a client.
     fn route(
         &self,
-        key: &FlowKey,
+        told: &Told<'_>,
         server_name: &str,
         alpn: &[String],
     ) -> Result<(Option<usize>, UpstreamId), Fault> {
         let facts = TcpFacts {
-            source: key.client.ip().to_canonical(),
-            source_port: key.client.port(),
+            source: told.key.client.ip().to_canonical(),
+            source_port: told.key.client.port(),
             listener: &self.worker.plan.listeners[self.place.listener].name,
-            local_port: self.place.local_port,
-            tlvs: Tlvs::default(),
+            local_port: self.destination(told).map_or(self.place.local_port, |address| address.port()),
+            tlvs: told.tlvs,
             server_name,
             alpn,
             tls: None,
@@ -93,10 +99,19 @@ impl Flows<'_> {
         }
     }
 
+    /// The address that the client sent to, where it is known.
+    fn destination(&self, told: &Told<'_>) -> Option<SocketAddr> {
+        match (told.key.behind, told.key.local) {
+            (Some(behind), _) => Some(behind.destination),
+            (None, Some(local)) => Some(SocketAddr::new(local, self.place.local_port)),
+            (None, None) => self.address,
+        }
+    }
+
     /// Connects a new session and returns its slot; nothing is sent yet.
     fn connect(
         &mut self,
-        key: FlowKey,
+        told: &Told<'_>,
         choice: Choice,
         first: &[u8],
         server_name: &str,
@@ -106,6 +121,12 @@ impl Flows<'_> {
             Choice::Known(home) => (home.route, home.upstream),
         };
         let cluster = self.worker.cluster(upstream);
+        let key = told.key;
+        let mut preface = Vec::new();
+        if cluster.proxy_protocol.is_some() {
+            let arrival = Arrival::of_datagram(self.place, key.client, self.destination(told), told.tlvs);
+            preface = datagram_preface(cluster.proxy_protocol, &arrival, server_name);
+        }
         let token = {
             let slot = self.sessions.next_slot();
             self.sessions.token(slot)
@@ -130,6 +151,7 @@ impl Flows<'_> {
                         key,
                         home: Home { route, upstream, endpoint },
                         socket,
+                        preface: preface.into(),
                         running: cluster.endpoint(endpoint).begin(),
                         received: Count::default(),
                         sent: Count::default(),
@@ -195,7 +217,7 @@ impl Flows<'_> {
                     let Some(session) = self.sessions.get(slot) else { return false };
                     session.socket = socket;
                     let first = session.first.as_deref().unwrap_or_default();
-                    if Outbox::send_one(&session.socket, first).is_ok() {
+                    if session.send(first, &mut self.memory).is_ok() {
                         return true;
                     }
                     failure = ConnectFailure::Unreachable;

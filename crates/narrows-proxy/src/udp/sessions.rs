@@ -4,10 +4,11 @@ use crate::Fault;
 use crate::worker::OpenConnection;
 use foldhash::fast::RandomState;
 use narrows_plan::UpstreamId;
-use narrows_runtime::{DatagramSocket, Tick};
+use narrows_runtime::{DatagramSocket, Outbox, Tick};
 use narrows_upstream::{Running, Tried};
 use narrows_wire::quic::ConnectionId;
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -16,8 +17,25 @@ use std::time::Instant;
 pub(super) struct FlowKey {
     pub(super) client: SocketAddr,
     pub(super) local: Option<IpAddr>,
+    /// Where a PROXY protocol header named the client.
+    pub(super) behind: Option<Behind>,
     /// Tells QUIC connections apart that have one socket; 0 but for the further ones.
     pub(super) lane: u8,
+}
+
+impl FlowKey {
+    /// Where answers go.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.behind.map_or(self.client, |behind| behind.proxy)
+    }
+}
+
+/// The proxy in front that passed a client's datagrams on, and what it says that the client sent them to. Part of the key, so that answers go
+/// to the socket that the question came from, and upstreams are told the right address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Behind {
+    pub(super) proxy: SocketAddr,
+    pub(super) destination: SocketAddr,
 }
 
 /// Where a session goes.
@@ -48,6 +66,8 @@ pub(super) struct Session {
     pub(super) key: FlowKey,
     pub(super) home: Home,
     pub(super) socket: DatagramSocket,
+    /// The PROXY protocol header in front of each datagram to the endpoint; empty where the upstream wants none.
+    pub(super) preface: Box<[u8]>,
     pub(super) running: Running,
     /// From the client.
     pub(super) received: Count,
@@ -65,6 +85,19 @@ pub(super) struct Session {
     pub(super) quic: QuicIds,
     pub(super) started: Instant,
     pub(super) _open: OpenConnection,
+}
+
+impl Session {
+    /// Sends a datagram of the client to the endpoint. `memory` is for the header and the datagram behind it.
+    pub(super) fn send(&self, bytes: &[u8], memory: &mut Vec<u8>) -> io::Result<()> {
+        if self.preface.is_empty() {
+            return Outbox::send_one(&self.socket, bytes);
+        }
+        memory.clear();
+        memory.extend_from_slice(&self.preface);
+        memory.extend_from_slice(bytes);
+        Outbox::send_one(&self.socket, memory)
+    }
 }
 
 /// The connection ids of a QUIC session that were seen last, so that each is learned once and not with every packet.

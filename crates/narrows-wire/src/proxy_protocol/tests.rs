@@ -1,6 +1,6 @@
 use super::{
-    Addresses, Header, InvalidHeader, LONGEST, Peek, Tlvs, Transport, USUAL, kind, peek, write_ssl, write_v1,
-    write_v2,
+    Addresses, Header, InvalidHeader, LONGEST, Peek, Tlvs, Transport, USUAL, kind, peek, read_datagram,
+    write_ssl, write_v1, write_v2,
 };
 use proptest::prelude::*;
 use std::net::SocketAddr;
@@ -287,6 +287,29 @@ fn what_does_not_fit_is_left_out() {
     assert_eq!(bytes, binary(0x20, 0, &[]));
 }
 
+#[test]
+fn a_datagram_begins_with_a_whole_header_of_version_2_for_datagrams() {
+    let told = internet(Transport::Datagram, "192.0.2.1:53", "10.0.0.1:53");
+    let mut datagram = Vec::new();
+    write_v2(&told, &[(kind::AUTHORITY, b"a")], &mut datagram);
+    let length = datagram.len();
+    datagram.extend_from_slice(b"question");
+    let read = read_datagram(&datagram).unwrap().unwrap();
+    assert_eq!((read.addresses, read.length), (told, length));
+    assert_eq!(read.tlvs.get(kind::AUTHORITY), Some(&b"a"[..]));
+    for cut in 0..length {
+        let expected = if cut < 12 { Ok(None) } else { Err(InvalidHeader::TooShort) };
+        assert_eq!(read_datagram(&datagram[..cut]), expected, "{cut} bytes");
+    }
+    let local = binary(0x20, 0, b"");
+    assert_eq!(read_datagram(&local).unwrap().unwrap().addresses, Addresses::Unknown);
+    assert_eq!(read_datagram(&with_tlvs(b"")), Err(InvalidHeader::Family));
+    assert_eq!(read_datagram(b"PROXY UNKNOWN\r\n"), Err(InvalidHeader::Version));
+    for payload in [&b""[..], b"PROXY", b"\r\n\r\n", b"question"] {
+        assert_eq!(read_datagram(payload), Ok(None));
+    }
+}
+
 fn some_addresses() -> impl Strategy<Value = Addresses<'static>> {
     let transport = prop_oneof![Just(Transport::Stream), Just(Transport::Datagram)];
     let port = any::<(u16, u16)>();
@@ -365,6 +388,8 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), family in any::<u8>()) {
         let _ = peek(&bytes);
         let _ = peek(&binary(0x21, family, &bytes));
+        let _ = read_datagram(&bytes);
+        let _ = read_datagram(&binary(0x21, family, &bytes));
         let _ = peek(&[b"PROXY ", &bytes[..]].concat());
     }
 }

@@ -14,7 +14,7 @@ fn datagram(bytes: &[u8]) -> Datagram<'_> {
 }
 
 fn key(port: u16) -> FlowKey {
-    FlowKey { client: ([127, 0, 0, 1], port).into(), local: None, lane: 0 }
+    FlowKey { client: ([127, 0, 0, 1], port).into(), local: None, behind: None, lane: 0 }
 }
 
 #[test]
