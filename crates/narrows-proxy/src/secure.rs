@@ -7,7 +7,7 @@ use crate::worker::Worker;
 use crate::{Fault, record};
 use narrows_plan::Protocol;
 use narrows_runtime::{Stream, Watch};
-use narrows_tls::{Acceptor, Refused, TlsFault};
+use narrows_tls::{Acceptor, Refused, TlsFacts, TlsFault};
 use narrows_wire::http1::{Method, Version};
 use std::rc::Rc;
 use std::time::Instant;
@@ -31,7 +31,11 @@ pub(crate) async fn end_tls(
             arrival.tls = Some(Rc::new(facts));
             Some(stream)
         }
-        Err(Refused { fault, stream }) => {
+        Err(Refused { fault, server_name, stream }) => {
+            if !server_name.is_empty() {
+                // For the record alone: nothing else of this client is looked at.
+                arrival.tls = Some(Rc::new(TlsFacts { server_name, ..TlsFacts::default() }));
+            }
             record::add_refused(worker, arrival, started, b"TLS", Fault::Handshake(fault));
             if fault == (TlsFault::NotTls { http: true }) {
                 tell_plain_client(worker, stream, arrival).await;

@@ -9,10 +9,9 @@ use crate::shape::TextOr;
 use crate::source::Place;
 use crate::tree::Text;
 use narrows_plan::{
-    CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, Http2Limits, HttpListener,
+    CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, File, Http2Limits, HttpListener,
     ServerTls, TlsPolicy, TlsProfile, TlsVersion, UpstreamProtocol, defaults,
 };
-use std::path::PathBuf;
 
 impl Lowering<'_> {
     /// How a listener ends TLS; `None` where it is plain, or where what is written cannot be used.
@@ -93,7 +92,6 @@ impl Lowering<'_> {
             required: written.mode != Some(ClientMode::Optional),
             authorities: self.file(ca),
             revocations: written.crl.iter().flat_map(|lists| &lists.0).map(|text| self.file(text)).collect(),
-            origin: self.reporter.sources.origin(ca.place),
         })
     }
 
@@ -103,12 +101,11 @@ impl Lowering<'_> {
             chain: self.file(chain),
             key: self.file(key),
             ocsp: written.ocsp.as_ref().map(|text| self.file(text)),
-            origin: self.reporter.sources.origin(chain.place),
         })
     }
 
-    fn file(&self, text: &Text) -> PathBuf {
-        self.folder.join(&text.text)
+    fn file(&self, text: &Text) -> File {
+        File { path: self.folder.join(&text.text), origin: self.reporter.sources.origin(text.place) }
     }
 
     fn policy(&mut self, profile: Option<Profile>, version: Option<&Text>) -> TlsPolicy {
