@@ -160,7 +160,7 @@ async fn write(stream: &mut Stream, mut bytes: &[u8]) {
 }
 
 fn fault(side: &Side) -> TlsFault {
-    *side.as_ref().err().expect("a refusal")
+    *side.as_ref().expect_err("a refusal")
 }
 
 #[test]
