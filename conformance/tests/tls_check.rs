@@ -139,7 +139,8 @@ fn each_file_is_told_on_its_own_line() {
 
 #[test]
 fn a_swapped_certificate_and_key_are_recognised() {
-    let good = Authority::new("a root").server(&["example.com"]);
+    let authority = Authority::new("a root");
+    let good = authority.server(&["example.com"]);
     let swapped = Identity { certificate: good.key, key: good.certificate };
     let shown = mistakes(&yaml(&certificate(&swapped)));
     assert!(shown.contains("are `cert` and `key` swapped?"), "{shown}");
