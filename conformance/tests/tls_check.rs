@@ -120,6 +120,33 @@ fn the_files_of_clients_and_upstreams_are_looked_at_too() {
 }
 
 #[test]
+fn each_file_is_told_on_its_own_line() {
+    let tls = "      certificates:
+        - cert: no.pem
+          key: no.key
+          ocsp: no.ocsp
+      clients:
+        ca: no-authority.pem
+        crl:
+          - first.crl
+          - second.crl";
+    let upstream = "upstreams:\n  app:\n    endpoints: [\"127.0.0.1:1\"]\n    tls:\n      verify: true\n      ca: no-roots.pem\n";
+    let shown = mistakes(&(yaml(tls) + upstream));
+    for place in [6, 7, 8, 10, 12, 13, 21].map(|line| format!("site.yaml:{line}:")) {
+        assert!(shown.contains(&place), "{place} is missing: {shown}");
+    }
+}
+
+#[test]
+fn a_swapped_certificate_and_key_are_recognised() {
+    let authority = Authority::new("a root");
+    let good = authority.server(&["example.com"]);
+    let swapped = Identity { certificate: good.key, key: good.certificate };
+    let shown = mistakes(&yaml(&certificate(&swapped)));
+    assert!(shown.contains("are `cert` and `key` swapped?"), "{shown}");
+}
+
+#[test]
 fn several_mistakes_are_told_at_once() {
     let authority = Authority::new("a root");
     let (one, two) = (authority.server(&["example.com"]), authority.server(&["example.com"]));

@@ -26,7 +26,13 @@ use std::path::PathBuf;
 /// Lowers what all files hold; each comes with the folder that its relative paths start from.
 pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporter) -> Option<Plan> {
     let is_readable = !reporter.has_errors();
-    let mut lowering = Lowering { reporter, names: HashMap::new(), used: Vec::new(), folder: PathBuf::new() };
+    let mut lowering = Lowering {
+        reporter,
+        names: HashMap::new(),
+        used: Vec::new(),
+        folder: PathBuf::new(),
+        absent_facts: None,
+    };
     let mut plan = Plan { settings: lowering.settings(&files), ..Plan::default() };
     for (file, folder) in &files {
         lowering.folder.clone_from(folder);
@@ -77,6 +83,17 @@ struct Lowering<'r> {
     names: HashMap<String, (UpstreamId, Place)>,
     used: Vec<bool>,
     folder: PathBuf,
+    /// Facts that the listener at hand never has.
+    absent_facts: Option<AbsentFacts>,
+}
+
+/// Facts that a listener never has.
+#[derive(Debug, Clone, Copy)]
+struct AbsentFacts {
+    /// What their names begin with.
+    prefix: &'static str,
+    /// Why it has none.
+    why: &'static str,
 }
 
 impl Lowering<'_> {

@@ -5,10 +5,52 @@ const MAXIMUM_SLIPS: usize = 3;
 /// Most names that are compared, so that a long text of mistakes is told quickly.
 const MAXIMUM_NAMES: usize = 1000;
 
+/// Other words for what is known here.
+const SYNONYMS: [(&str, &str); 10] = [
+    ("h2", "http2"),
+    ("http/2", "http2"),
+    ("http/1.1", "http1"),
+    ("http1.1", "http1"),
+    ("http2", "h2"),
+    ("http/2", "h2"),
+    ("http1", "http/1.1"),
+    ("http1.1", "http/1.1"),
+    ("sni", "server_name"),
+    ("hostname", "server_name"),
+];
+
+/// Keys that are looked for in a table and stand elsewhere, or in another form: table, key, help.
+const ELSEWHERE: [(&str, &str, &str); 7] = [
+    ("ListenerTls", "cert", LISTENER_CERTIFICATE),
+    ("ListenerTls", "key", LISTENER_CERTIFICATE),
+    ("ListenerTls", "certificate", LISTENER_CERTIFICATE),
+    ("ListenerTls", "ca", "clients' certificates: `clients: { ca: clients.pem }`"),
+    ("UpstreamTls", "cert", UPSTREAM_CERTIFICATE),
+    ("UpstreamTls", "key", UPSTREAM_CERTIFICATE),
+    (
+        "UpstreamTls",
+        "alpn",
+        "`protocol` of the upstream, beside `tls`, decides: `protocol: http2` asks for h2, `auto` leaves it to the server",
+    ),
+];
+const LISTENER_CERTIFICATE: &str =
+    "a listener may have several: `certificates: [{ cert: site.pem, key: site.key }]`";
+const UPSTREAM_CERTIFICATE: &str =
+    "the certificate that is shown to servers: `certificate: { cert: proxy.pem, key: proxy.key }`";
+
+/// What to write in place of a key that a table does not have.
+pub(crate) fn elsewhere(table: &str, key: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(of, name, _)| *of == table && *name == key).map(|(_, _, help)| *help)
+}
+
 /// The nearest of `known`, when it is near enough to be a slip.
 pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     if written.len() > 64 {
         return None;
+    }
+    let synonyms = SYNONYMS.iter().filter(|(word, _)| *word == written);
+    if let Some(name) = synonyms.flat_map(|(_, name)| known.iter().find(|known| *known == name)).next() {
+        return Some(name);
     }
     let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
     let wanted = plain(written);

@@ -5,7 +5,7 @@ mod scalars;
 
 use crate::code::Code;
 use crate::diagnostic::{Finding, Reporter};
-use crate::nearest::nearest;
+use crate::nearest::{elsewhere, nearest};
 use crate::tree::{Content, Node};
 use schemars::{JsonSchema, Schema};
 use std::borrow::Cow;
@@ -115,7 +115,7 @@ macro_rules! table {
                             table.keys.push((stringify!($key), key.place));
                             table.$key = $crate::shape::decode_value(key, value, reporter);
                         })+
-                        _ => $crate::shape::unknown_key(key, &[$(stringify!($key)),+], reporter),
+                        _ => $crate::shape::unknown_key(key, stringify!($name), &[$(stringify!($key)),+], reporter),
                     }
                 }
                 $(if matches!($crate::shape::Presence::from($presence), $crate::shape::Presence::Required)
@@ -225,7 +225,7 @@ pub(crate) fn wrong_kind(node: &Node, expected: &str, reporter: &mut Reporter) {
     reporter.report(Finding::error(Code::WrongKind, place, message));
 }
 
-pub(crate) fn unknown_key(key: &Node, known: &[&str], reporter: &mut Reporter) {
+pub(crate) fn unknown_key(key: &Node, table: &str, known: &[&str], reporter: &mut Reporter) {
     if reporter.is_full() {
         return;
     }
@@ -234,9 +234,10 @@ pub(crate) fn unknown_key(key: &Node, known: &[&str], reporter: &mut Reporter) {
         reporter.report(Finding::error(Code::WrongKind, key.place.first_line(&reporter.sources), message));
         return;
     };
-    let help = match nearest(&name.text, known) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", known.join(", ")),
+    let help = match (elsewhere(table, &name.text), nearest(&name.text, known)) {
+        (Some(help), _) => help.to_owned(),
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) => format!("known here: {}", known.join(", ")),
     };
     let message = format!("unknown key `{}`", name.text);
     reporter.report(Finding::error(Code::UnknownKey, key.place, message).help(help));

@@ -39,8 +39,8 @@ pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable,
 pub use settings::{AccessLog, LogFormat, Settings};
 pub use template::{Part, Template};
 pub use tls::{
-    CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, ServerTls, TlsPolicy, TlsProfile,
-    TlsVersion,
+    CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, File, ServerTls, TlsPolicy,
+    TlsProfile, TlsVersion,
 };
 pub use udp::{SessionLimits, UdpListener, UdpTimeouts};
 pub use upstream::{Address, Balance, Endpoint, PoolLimits, Upstream, UpstreamId, UpstreamProtocol};

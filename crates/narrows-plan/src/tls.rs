@@ -22,17 +22,24 @@ pub struct ServerTls {
     pub handshake: Option<Duration>,
 }
 
+/// A file, and where it was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// The file.
+    pub path: PathBuf,
+    /// Where its name was written.
+    pub origin: Origin,
+}
+
 /// Files of one certificate.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// PEM: the certificate and what leads to its root.
-    pub chain: PathBuf,
+    pub chain: File,
     /// PEM: its key.
-    pub key: PathBuf,
+    pub key: File,
     /// DER: an answer of the authority's OCSP service, sent along.
-    pub ocsp: Option<PathBuf>,
-    /// Where it was written.
-    pub origin: Origin,
+    pub ocsp: Option<File>,
 }
 
 /// Which versions and ciphers are spoken.
@@ -76,11 +83,9 @@ pub struct ClientCertificates {
     /// Whether a client without one is refused.
     pub required: bool,
     /// PEM: the authorities.
-    pub authorities: PathBuf,
+    pub authorities: File,
     /// PEM or DER: revocation lists.
-    pub revocations: Vec<PathBuf>,
-    /// Where it was written.
-    pub origin: Origin,
+    pub revocations: Vec<File>,
 }
 
 /// How TLS is spoken to an upstream.
@@ -91,7 +96,7 @@ pub struct ClientTls {
     /// Whether the server's certificate is verified.
     pub verify: bool,
     /// PEM: the authorities; `None` takes the system's.
-    pub authorities: Option<PathBuf>,
+    pub authorities: Option<File>,
     /// Name that is asked for and verified; `None` takes the endpoint's as it is written.
     pub server_name: Option<Box<str>>,
     /// The certificate that is shown when the server asks.

@@ -41,7 +41,10 @@ pub(crate) fn add(
         time: Calendar::from_unix(worker.unix()),
         client,
         listener: &worker.plan.listeners[downstream.arrival.place.listener].name,
-        method: head.method_span.of(bytes),
+        method: match outcome.fault {
+            Some(Fault::TlsOnPlainPort) => b"TLS",
+            _ => head.method_span.of(bytes),
+        },
         target: head.target.of(bytes),
         version: match head.length {
             0 => "",
@@ -64,7 +67,8 @@ pub(crate) fn add(
     });
 }
 
-/// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else.
+/// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else. The host is
+/// the one that the client asked for in its TLS handshake.
 pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, what: &[u8], fault: Fault) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
@@ -74,7 +78,7 @@ pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, 
         method: what,
         target: &[],
         version: "",
-        host: "",
+        host: arrival.tls.as_ref().map_or("", |tls| &tls.server_name),
         status: 0,
         bytes_received: 0,
         bytes_sent: 0,

@@ -35,7 +35,11 @@ pub(crate) async fn end_tls(
             arrival.tls = Some(Rc::new(facts));
             Some(stream)
         }
-        Err(Refused { fault, stream }) => {
+        Err(Refused { fault, server_name, stream }) => {
+            if !server_name.is_empty() {
+                // For the record alone: nothing else of this client is looked at.
+                arrival.tls = Some(Rc::new(TlsFacts { server_name, ..TlsFacts::default() }));
+            }
             record::add_refused(worker, arrival, started, b"TLS", Fault::Handshake(fault));
             if fault == (TlsFault::NotTls { http: true }) {
                 tell_plain_client(worker, stream, arrival).await;

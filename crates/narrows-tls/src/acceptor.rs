@@ -3,7 +3,7 @@
 use crate::facts::TlsFacts;
 use crate::fault::TlsFault;
 use crate::handshake;
-use crate::material::{self, Identity, Problem};
+use crate::material::{self, Audience, Identity, Problem};
 use crate::self_signed;
 use crate::session::{provider, versions};
 use arc_swap::ArcSwap;
@@ -35,6 +35,8 @@ pub struct Acceptor {
 pub struct Refused {
     /// Why.
     pub fault: TlsFault,
+    /// The name that the client had asked for by then, lower case; empty when it had asked for none.
+    pub server_name: String,
     /// The stream, on which the alert was sent; for what is not TLS, nothing was.
     pub stream: Stream,
 }
@@ -51,16 +53,18 @@ impl Acceptor {
         Ok(Acceptor { plan: plan.clone(), config: ArcSwap::from_pointee(config), made, tickets })
     }
 
-    /// Reads the files again. New connections see what they say now; with a problem everything stays as it was.
-    pub(crate) fn reload(&self) -> Result<(), Vec<Problem>> {
+    /// Reads the files again. New connections see what they say now; with a problem everything stays as it was. Problems that
+    /// leave a certificate usable are returned.
+    pub(crate) fn reload(&self) -> Result<Vec<Problem>, Vec<Problem>> {
         // A resumed session is not verified again: what was revoked since must not come back with an old ticket.
         let tickets = match &self.plan.clients {
             Some(_) => new_tickets(&self.plan)?,
             None => Arc::clone(&self.tickets),
         };
-        let config = configure(&self.plan, self.made.as_ref(), &tickets, &mut Vec::new())?;
+        let mut problems = Vec::new();
+        let config = configure(&self.plan, self.made.as_ref(), &tickets, &mut problems)?;
         self.config.store(Arc::new(config));
-        Ok(())
+        Ok(problems)
     }
 
     /// How long a handshake may take.
@@ -75,7 +79,7 @@ impl Acceptor {
     pub async fn accept(&self, stream: Stream, watch: &Watch) -> Result<(Stream, TlsFacts), Refused> {
         match ServerConnection::new(self.config.load_full()) {
             Ok(session) => handshake::run(stream, Connection::Server(session), watch).await,
-            Err(error) => Err(Refused { fault: TlsFault::of(&error), stream }),
+            Err(error) => Err(Refused { fault: TlsFault::of(&error), server_name: String::new(), stream }),
         }
     }
 }
@@ -100,7 +104,7 @@ fn configure(
         certificates.add(identity.clone());
     }
     for files in &plan.certificates {
-        match material::identity(files, problems) {
+        match material::identity(files, Audience::Clients, problems) {
             Ok(identity) => certificates.add(identity),
             Err(found) => wrong.extend(found),
         }
@@ -111,7 +115,7 @@ fn configure(
     let (builder, verifier) = match (builder, verifier) {
         (Ok(builder), Ok(verifier)) if wrong.is_empty() => (builder, verifier),
         (builder, verifier) => {
-            wrong.extend(verifier.err());
+            wrong.extend(verifier.err().into_iter().flatten());
             wrong.extend(builder.err().map(|error| {
                 Problem::new(plan.origin, material::ProblemKind::Unreadable, error.to_string())
             }));
@@ -130,12 +134,20 @@ fn configure(
     Ok(config)
 }
 
-fn client_verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, Problem> {
-    let authorities = material::authorities(&clients.authorities, clients.origin)?;
+fn client_verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, Vec<Problem>> {
+    let mut wrong = Vec::new();
+    let authorities = material::authorities(&clients.authorities).map_err(|problem| wrong.push(problem));
     let mut lists = Vec::new();
-    for path in &clients.revocations {
-        lists.extend(material::revocations(path, clients.origin)?);
+    for file in &clients.revocations {
+        match material::revocations(file) {
+            Ok(found) => lists.extend(found),
+            Err(problem) => wrong.push(problem),
+        }
     }
+    let authorities = match authorities {
+        Ok(authorities) if wrong.is_empty() => authorities,
+        _ => return Err(wrong),
+    };
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider());
     if !lists.is_empty() {
         // A list of one authority says nothing of the others' certificates.
@@ -146,7 +158,7 @@ fn client_verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVer
     }
     builder.build().map_err(|error| {
         let message = format!("the clients' authorities cannot be used: {error}");
-        Problem::new(clients.origin, material::ProblemKind::Unreadable, message)
+        vec![Problem::new(clients.authorities.origin, material::ProblemKind::Unreadable, message)]
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::facts::TlsFacts;
 use crate::fault::TlsFault;
 use crate::handshake;
-use crate::material::{self, Problem, ProblemKind};
+use crate::material::{self, Audience, Problem, ProblemKind};
 use crate::session::{provider, versions};
 use arc_swap::ArcSwap;
 use narrows_plan::{ClientTls, UpstreamProtocol};
@@ -39,15 +39,21 @@ pub enum Purpose {
 }
 
 impl Connector {
-    pub(crate) fn new(plan: &ClientTls, protocol: UpstreamProtocol) -> Result<Self, Vec<Problem>> {
-        let configs = configure(plan, protocol)?;
+    /// Reads what the plan names. Problems that leave the certificate usable are added to `problems`.
+    pub(crate) fn new(
+        plan: &ClientTls,
+        protocol: UpstreamProtocol,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Self, Vec<Problem>> {
+        let configs = configure(plan, protocol, problems)?;
         Ok(Connector { plan: plan.clone(), protocol, configs: ArcSwap::from_pointee(configs) })
     }
 
-    /// Reads the files again; with a problem everything stays as it was.
-    pub(crate) fn reload(&self) -> Result<(), Vec<Problem>> {
-        self.configs.store(Arc::new(configure(&self.plan, self.protocol)?));
-        Ok(())
+    /// Reads the files again; with a problem everything stays as it was. Problems that leave the certificate usable are returned.
+    pub(crate) fn reload(&self) -> Result<Vec<Problem>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        self.configs.store(Arc::new(configure(&self.plan, self.protocol, &mut problems)?));
+        Ok(problems)
     }
 
     /// Makes a handshake with the server behind `stream` within the deadline of `watch`. `endpoint` is the name or address of the server as
@@ -84,11 +90,15 @@ impl Connector {
     }
 }
 
-fn configure(plan: &ClientTls, protocol: UpstreamProtocol) -> Result<Configs, Vec<Problem>> {
+fn configure(
+    plan: &ClientTls,
+    protocol: UpstreamProtocol,
+    problems: &mut Vec<Problem>,
+) -> Result<Configs, Vec<Problem>> {
     let mut wrong = Vec::new();
     let verifier = verifier(plan).map_err(|problem| wrong.push(problem)).ok();
     let identity = match &plan.certificate {
-        Some(files) => material::identity(files, &mut Vec::new())
+        Some(files) => material::identity(files, Audience::Servers, problems)
             .map(|identity| Some(identity.key))
             .map_err(|found| wrong.extend(found))
             .ok(),
@@ -121,13 +131,14 @@ fn verifier(plan: &ClientTls) -> Result<Arc<dyn ServerCertVerifier>, Problem> {
         return Ok(Arc::new(Unverified));
     }
     let authorities = match &plan.authorities {
-        Some(path) => material::authorities(path, plan.origin)?,
+        Some(file) => material::authorities(file)?,
         None => material::system_authorities(plan.origin)?,
     };
     let built = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider()).build();
     built.map(|verifier| verifier as Arc<dyn ServerCertVerifier>).map_err(|error| {
         let message = format!("the authorities cannot be used: {error}");
-        Problem::new(plan.origin, ProblemKind::Unreadable, message)
+        let origin = plan.authorities.as_ref().map_or(plan.origin, |file| file.origin);
+        Problem::new(origin, ProblemKind::Unreadable, message)
     })
 }
 

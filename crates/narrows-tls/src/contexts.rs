@@ -2,7 +2,7 @@
 
 use crate::acceptor::Acceptor;
 use crate::connector::Connector;
-use crate::material::{Problem, ProblemKind};
+use crate::material::Problem;
 use narrows_plan::{CertificateFiles, Plan, UpstreamId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,8 +35,8 @@ impl TlsContexts {
             }));
         }
         for upstream in &plan.upstreams {
-            let connector =
-                upstream.tls.as_deref().map(|tls| Connector::new(tls, upstream.protocol)).transpose();
+            let tls = upstream.tls.as_deref();
+            let connector = tls.map(|tls| Connector::new(tls, upstream.protocol, &mut problems)).transpose();
             contexts.connectors.push(connector.map(|one| one.map(Arc::new)).unwrap_or_else(|found| {
                 problems.extend(found);
                 complete = false;
@@ -85,8 +85,8 @@ impl TlsContexts {
             let (Some(tls), Some(acceptor)) = (&listener.tls, acceptor) else { continue };
             let mut files = certificate_files(&tls.certificates);
             if let Some(clients) = &tls.clients {
-                files.push(clients.authorities.clone());
-                files.extend(clients.revocations.iter().cloned());
+                files.push(clients.authorities.path.clone());
+                files.extend(clients.revocations.iter().map(|file| file.path.clone()));
             }
             let acceptor = Arc::clone(acceptor);
             let name = format!("listener {}", listener.name);
@@ -95,7 +95,7 @@ impl TlsContexts {
         for (upstream, connector) in plan.upstreams.iter().zip(&self.connectors) {
             let (Some(tls), Some(connector)) = (&upstream.tls, connector) else { continue };
             let mut files = certificate_files(tls.certificate.as_slice());
-            files.extend(tls.authorities.clone());
+            files.extend(tls.authorities.iter().map(|file| file.path.clone()));
             let connector = Arc::clone(connector);
             let name = format!("upstream {}", upstream.name);
             watched.push(Watched::new(name, files, Box::new(move || connector.reload())));
@@ -107,7 +107,7 @@ impl TlsContexts {
 
 fn certificate_files(certificates: &[CertificateFiles]) -> Vec<PathBuf> {
     let files = certificates.iter().flat_map(|one| [Some(&one.chain), Some(&one.key), one.ocsp.as_ref()]);
-    files.flatten().cloned().collect()
+    files.flatten().map(|file| file.path.clone()).collect()
 }
 
 /// The thread that looks at the files; it ends when this is dropped.
@@ -126,7 +126,8 @@ impl Drop for Reloading {
     }
 }
 
-type Reload = Box<dyn Fn() -> Result<(), Vec<Problem>> + Send>;
+/// What leaves the new files usable, or what makes the old ones stay.
+type Reload = Box<dyn Fn() -> Result<Vec<Problem>, Vec<Problem>> + Send>;
 
 /// Files that one listener or upstream reads.
 struct Watched {
@@ -157,11 +158,14 @@ impl Watched {
             return;
         }
         match (self.reload)() {
-            Ok(()) => tell(&format!("{}: certificates were read again", self.name)),
+            Ok(problems) => {
+                tell(&format!("{}: certificates were read again", self.name));
+                for Problem { message, .. } in problems {
+                    tell(&format!("{}: {message}", self.name));
+                }
+            }
             Err(problems) => {
-                for Problem { message, .. } in
-                    problems.iter().filter(|problem| problem.kind != ProblemKind::Expired)
-                {
+                for Problem { message, .. } in problems {
                     tell(&format!("{}: the old certificates stay: {message}", self.name));
                 }
             }

@@ -44,13 +44,17 @@ pub struct ClientCertificate {
 }
 
 impl TlsFacts {
-    pub(crate) fn of(session: &Connection) -> Self {
-        let server_name = match session {
+    /// The name that the client has asked for, as far as the handshake has come.
+    pub(crate) fn server_name_of(session: &Connection) -> String {
+        match session {
             Connection::Server(server) => server.server_name().unwrap_or_default().to_ascii_lowercase(),
             Connection::Client(_) => String::new(),
-        };
+        }
+    }
+
+    pub(crate) fn of(session: &Connection) -> Self {
         TlsFacts {
-            server_name,
+            server_name: Self::server_name_of(session),
             version: match session.protocol_version() {
                 Some(ProtocolVersion::TLSv1_3) => "1.3",
                 Some(ProtocolVersion::TLSv1_2) => "1.2",

@@ -9,8 +9,14 @@ use rustls::{Connection, ProtocolVersion};
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-/// The first byte of a handshake record (RFC 8446 section 5.1).
+/// The first byte of an alert record (RFC 8446 section 5.1).
+const ALERT: u8 = 21;
+/// The first byte of a handshake record.
 const HANDSHAKE: u8 = 22;
+
+/// How requests in plain HTTP begin; the last is the preface of HTTP/2 (RFC 9113 section 3.4).
+const REQUESTS: [&[u8; 4]; 10] =
+    [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE", b"PATC", b"TRAC", b"CONN", b"PRI "];
 
 /// Runs the handshake within the deadline of `watch`.
 pub(crate) async fn run(
@@ -29,7 +35,10 @@ pub(crate) async fn run(
             let facts = TlsFacts::of(&tls.session);
             Ok((Stream::Layered(Box::new(tls)), facts))
         }
-        Err(fault) => Err(Refused { fault, stream: tls.into_socket() }),
+        Err(fault) => {
+            let server_name = TlsFacts::server_name_of(&tls.session);
+            Err(Refused { fault, server_name, stream: tls.into_socket() })
+        }
     }
 }
 
@@ -49,13 +58,18 @@ fn step(tls: &mut TlsStream, context: &mut Context<'_>) -> Poll<Result<(), TlsFa
             ready!(tls.poll_flush(context)).map_err(|_| TlsFault::Gone)?;
         }
         let count = ready!(tls.poll_receive(context)).map_err(|_| TlsFault::Gone)?;
-        if let Some(first) = tls.first.filter(|first| *first != HANDSHAKE) {
+        match tls.first.bytes() {
+            [HANDSHAKE, ..] | [] => {}
             // An alert may come first from a client that has changed its mind.
-            return Poll::Ready(Err(if first == 21 {
-                TlsFault::Alert
-            } else {
-                TlsFault::NotTls { http: first.is_ascii_uppercase() }
-            }));
+            [ALERT, ..] => return Poll::Ready(Err(TlsFault::Alert)),
+            first => {
+                let may_be_http = REQUESTS.iter().any(|request| request.starts_with(first));
+                if may_be_http && first.len() < 4 && count > 0 {
+                    continue;
+                }
+                let http = may_be_http && first.len() == 4;
+                return Poll::Ready(Err(TlsFault::NotTls { http }));
+            }
         }
         if count == 0 {
             return Poll::Ready(Err(TlsFault::Gone));

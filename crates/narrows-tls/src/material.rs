@@ -1,13 +1,12 @@
 //! Certificates, keys, authorities and revocation lists from files.
 
 use crate::session::provider;
-use narrows_plan::{CertificateFiles, Origin};
+use narrows_plan::{CertificateFiles, File, Origin};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -57,53 +56,62 @@ pub(crate) struct Identity {
     pub(crate) names: Vec<String>,
 }
 
-fn read(path: &Path, origin: Origin) -> Result<Vec<u8>, Problem> {
+/// Who looks at a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    Clients,
+    Servers,
+}
+
+fn unusable(file: &File, message: impl Into<String>) -> Problem {
+    Problem::new(file.origin, ProblemKind::Unreadable, message)
+}
+
+fn read(file: &File) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES).read_to_end(&mut bytes)).map_err(
-        |error| {
-            let message = format!("cannot read `{}`: {error}", path.display());
-            Problem::new(origin, ProblemKind::Unreadable, message)
-                .help("relative paths start from the folder of the configuration file")
-        },
-    )?;
+    let opened = std::fs::File::open(&file.path);
+    opened.and_then(|opened| opened.take(FILE_BYTES).read_to_end(&mut bytes)).map_err(|error| {
+        unusable(file, format!("cannot read `{}`: {error}", file.path.display()))
+            .help("relative paths start from the folder of the configuration file")
+    })?;
     Ok(bytes)
 }
 
-fn certificates(path: &Path, origin: Origin) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let bytes = read(path, origin)?;
+fn certificates(file: &File) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let bytes = read(file)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match parsed {
         Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => {
-            let message = format!("`{}` holds no certificate", path.display());
-            Err(Problem::new(origin, ProblemKind::Unreadable, message)
-                .help("certificates are PEM: `-----BEGIN CERTIFICATE-----`"))
-        }
-        Err(error) => {
-            let message = format!("`{}` is not valid PEM: {error}", path.display());
-            Err(Problem::new(origin, ProblemKind::Unreadable, message))
-        }
+        Ok(_) => Err(unusable(file, format!("`{}` holds no certificate", file.path.display()))
+            .help("certificates are PEM: `-----BEGIN CERTIFICATE-----`")),
+        Err(error) => Err(unusable(file, format!("`{}` is not valid PEM: {error}", file.path.display()))),
     }
 }
 
 /// Reads a certificate and its key. Problems that leave it usable are added to `problems`.
 pub(crate) fn identity(
     files: &CertificateFiles,
+    audience: Audience,
     problems: &mut Vec<Problem>,
 ) -> Result<Identity, Vec<Problem>> {
-    let chain = certificates(&files.chain, files.origin);
-    let key = private_key(&files.key, files.origin);
-    let ocsp = files.ocsp.as_ref().map(|path| read(path, files.origin)).transpose();
+    let chain = certificates(&files.chain);
+    let key = private_key(&files.key);
+    let ocsp = files.ocsp.as_ref().map(read).transpose();
     let (chain, key, ocsp) = match (chain, key, ocsp) {
         (Ok(chain), Ok(key), Ok(ocsp)) => (chain, key, ocsp),
+        (Err(chain), Err(key), ocsp) if are_swapped(files) => {
+            let chain = chain.help("are `cert` and `key` swapped? the other file holds the certificate");
+            let key = key.help("are `cert` and `key` swapped? the other file holds the key");
+            return Err([chain, key].into_iter().chain(ocsp.err()).collect());
+        }
         (chain, key, ocsp) => {
             return Err(chain.err().into_iter().chain(key.err()).chain(ocsp.err()).collect());
         }
     };
     let signing = provider().key_provider.load_private_key(key).map_err(|error| {
-        let message = format!("the key in `{}` cannot be used: {error}", files.key.display());
+        let message = format!("the key in `{}` cannot be used: {error}", files.key.path.display());
         vec![
-            Problem::new(files.origin, ProblemKind::Unreadable, message)
+            unusable(&files.key, message)
                 .help("keys are RSA (2048 bits and more), ECDSA (P-256, P-384, P-521) or Ed25519"),
         ]
     })?;
@@ -111,36 +119,45 @@ pub(crate) fn identity(
     if let Err(rustls::Error::InconsistentKeys(_)) = certified.keys_match() {
         let message = format!(
             "the key in `{}` does not belong to the certificate in `{}`",
-            files.key.display(),
-            files.chain.display()
+            files.key.path.display(),
+            files.chain.path.display()
         );
-        return Err(vec![Problem::new(files.origin, ProblemKind::Mismatch, message).help(
-            "the first certificate of the file is the server's own; those that lead to its root follow",
+        return Err(vec![Problem::new(files.key.origin, ProblemKind::Mismatch, message).help(
+            "the first certificate of the file is the one that the key belongs to; those that lead to its root follow",
         )]);
     }
     certified.ocsp = ocsp;
-    let names = names_and_time(files, &certified.cert[0], problems)?;
+    let names = names_and_time(&files.chain, audience, &certified.cert[0], problems)?;
     Ok(Identity { key: Arc::new(certified), names })
 }
 
+/// Whether the file of the certificate holds a key, and that of the key a certificate.
+fn are_swapped(files: &CertificateFiles) -> bool {
+    private_key(&files.chain).is_ok() && certificates(&files.key).is_ok()
+}
+
 fn names_and_time(
-    files: &CertificateFiles,
+    file: &File,
+    audience: Audience,
     certificate: &CertificateDer<'_>,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<String>, Vec<Problem>> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| {
-        let message = format!("the certificate in `{}` cannot be read: {error}", files.chain.display());
-        vec![Problem::new(files.origin, ProblemKind::Unreadable, message)]
+        vec![unusable(file, format!("the certificate in `{}` cannot be read: {error}", file.path.display()))]
     })?;
     if !parsed.validity().is_valid() {
         let validity = parsed.validity();
+        let who = match audience {
+            Audience::Clients => "clients",
+            Audience::Servers => "servers",
+        };
         let message = format!(
-            "the certificate in `{}` is valid from {} to {}, not now: clients will refuse it",
-            files.chain.display(),
+            "the certificate in `{}` is valid from {} to {}, not now: {who} will refuse it",
+            file.path.display(),
             validity.not_before,
             validity.not_after
         );
-        problems.push(Problem::new(files.origin, ProblemKind::Expired, message));
+        problems.push(Problem::new(file.origin, ProblemKind::Expired, message));
     }
     let alternative = parsed.subject_alternative_name().ok().flatten();
     let names = alternative.iter().flat_map(|extension| &extension.value.general_names);
@@ -157,27 +174,29 @@ fn names_and_time(
     Ok(names)
 }
 
-fn private_key(path: &Path, origin: Origin) -> Result<PrivateKeyDer<'static>, Problem> {
-    let bytes = read(path, origin)?;
+fn private_key(file: &File) -> Result<PrivateKeyDer<'static>, Problem> {
+    let bytes = read(file)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
         let encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
-        let message = format!("`{}` holds no private key that can be read: {error}", path.display());
+        let message = format!("`{}` holds no private key that can be read: {error}", file.path.display());
         let help = if encrypted {
             "it is encrypted; decrypt it first: openssl pkey -in site.key -out plain.key"
         } else {
             "keys are PEM: `-----BEGIN PRIVATE KEY-----`"
         };
-        Problem::new(origin, ProblemKind::Unreadable, message).help(help)
+        unusable(file, message).help(help)
     })
 }
 
 /// The authorities in a file.
-pub(crate) fn authorities(path: &Path, origin: Origin) -> Result<RootCertStore, Problem> {
+pub(crate) fn authorities(file: &File) -> Result<RootCertStore, Problem> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(path, origin)? {
+    for certificate in certificates(file)? {
         store.add(certificate).map_err(|error| {
-            let message = format!("a certificate in `{}` cannot be an authority: {error}", path.display());
-            Problem::new(origin, ProblemKind::Unreadable, message)
+            unusable(
+                file,
+                format!("a certificate in `{}` cannot be an authority: {error}", file.path.display()),
+            )
         })?;
     }
     Ok(store)
@@ -197,20 +216,14 @@ pub(crate) fn system_authorities(origin: Origin) -> Result<RootCertStore, Proble
 }
 
 /// A revocation list, PEM or DER.
-pub(crate) fn revocations(
-    path: &Path,
-    origin: Origin,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, Problem> {
-    let bytes = read(path, origin)?;
+pub(crate) fn revocations(file: &File) -> Result<Vec<CertificateRevocationListDer<'static>>, Problem> {
+    let bytes = read(file)?;
     if !bytes.starts_with(b"\x30") {
         let parsed: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
         return match parsed {
             Ok(list) if !list.is_empty() => Ok(list),
-            _ => {
-                let message = format!("`{}` holds no revocation list", path.display());
-                Err(Problem::new(origin, ProblemKind::Unreadable, message)
-                    .help("lists are PEM (`-----BEGIN X509 CRL-----`) or DER"))
-            }
+            _ => Err(unusable(file, format!("`{}` holds no revocation list", file.path.display()))
+                .help("lists are PEM (`-----BEGIN X509 CRL-----`) or DER")),
         };
     }
     Ok(vec![CertificateRevocationListDer::from(bytes)])

@@ -15,8 +15,8 @@ pub(crate) struct TlsStream {
     pub(crate) session: Connection,
     /// Plain bytes of the last write that are sealed but have not left; the caller repeats that write.
     sealed: usize,
-    /// The first byte that was received.
-    pub(crate) first: Option<u8>,
+    /// The first bytes that were received, at most four.
+    pub(crate) first: First,
     is_reset: bool,
     has_failed: bool,
     said_farewell: bool,
@@ -29,7 +29,7 @@ impl TlsStream {
             socket: Some(socket),
             session,
             sealed: 0,
-            first: None,
+            first: First::default(),
             is_reset: false,
             has_failed: false,
             said_farewell: false,
@@ -163,20 +163,39 @@ impl Drop for TlsStream {
     }
 }
 
+/// The first bytes that were received, at most four.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct First {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl First {
+    /// Those that are there.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        for (place, byte) in self.bytes[self.length..].iter_mut().zip(bytes) {
+            *place = *byte;
+            self.length += 1;
+        }
+    }
+}
+
 /// The stream underneath as the session wants to see it.
 struct Transport<'a, 'c, 'w> {
     socket: &'a mut Stream,
     context: &'c mut Context<'w>,
-    first: &'a mut Option<u8>,
+    first: &'a mut First,
 }
 
 impl Read for Transport<'_, '_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.socket.poll_read(self.context, buffer) {
             Poll::Ready(Ok(count)) => {
-                if self.first.is_none() {
-                    *self.first = buffer[..count].first().copied();
-                }
+                self.first.add(&buffer[..count]);
                 Ok(count)
             }
             Poll::Ready(Err(error)) => Err(error),

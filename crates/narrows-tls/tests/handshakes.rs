@@ -1,16 +1,17 @@
 //! Handshakes between an acceptor and a connector over a socket pair, as a worker would run them.
 
 use narrows_plan::{
-    CertificateFiles, ClientCertificates, ClientTls, Listener, Origin, Plan, Protocol, ServerTls, TlsPolicy,
-    TlsProfile, TlsVersion, Upstream, UpstreamId, UpstreamProtocol,
+    CertificateFiles, ClientCertificates, ClientTls, File, Listener, Origin, Plan, Protocol, ServerTls,
+    TlsPolicy, TlsProfile, TlsVersion, Upstream, UpstreamId, UpstreamProtocol,
 };
 use narrows_runtime::{Deadlines, Stream};
-use narrows_tls::{CertificateFault, ProblemKind, Purpose, TlsContexts, TlsFacts, TlsFault};
+use narrows_tls::{CertificateFault, Problem, ProblemKind, Purpose, TlsContexts, TlsFacts, TlsFault};
 use std::fs;
 use std::future::poll_fn;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 /// Runs a test as a worker runs its tasks.
 fn run(test: impl Future<Output = ()>) {
@@ -39,6 +40,10 @@ impl Authority {
         self.folder.path().join(name)
     }
 
+    fn file(&self, name: &str) -> File {
+        file(self.path(name), 0)
+    }
+
     /// Signs a certificate for names and writes `file.pem` and `file.key`.
     fn sign(
         &self,
@@ -52,15 +57,19 @@ impl Authority {
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         let files = CertificateFiles {
-            chain: self.path(&format!("{file}.pem")),
-            key: self.path(&format!("{file}.key")),
+            chain: self.file(&format!("{file}.pem")),
+            key: self.file(&format!("{file}.key")),
             ocsp: None,
-            origin: Origin::default(),
         };
-        fs::write(&files.chain, certificate.pem()).unwrap();
-        fs::write(&files.key, key.serialize_pem()).unwrap();
+        fs::write(&files.chain.path, certificate.pem()).unwrap();
+        fs::write(&files.key.path, key.serialize_pem()).unwrap();
         files
     }
+}
+
+/// A file that is named on a line.
+fn file(path: impl Into<PathBuf>, line: u32) -> File {
+    File { path: path.into(), origin: Origin { line, ..Origin::default() } }
 }
 
 fn server(certificates: Vec<CertificateFiles>) -> ServerTls {
@@ -74,7 +83,7 @@ fn server(certificates: Vec<CertificateFiles>) -> ServerTls {
     }
 }
 
-fn client(authorities: Option<PathBuf>) -> ClientTls {
+fn client(authorities: Option<File>) -> ClientTls {
     ClientTls {
         origin: Origin::default(),
         verify: true,
@@ -151,7 +160,7 @@ async fn write(stream: &mut Stream, mut bytes: &[u8]) {
 }
 
 fn fault(side: &Side) -> TlsFault {
-    *side.as_ref().err().expect("a refusal")
+    *side.as_ref().expect_err("a refusal")
 }
 
 #[test]
@@ -160,7 +169,7 @@ fn both_sides_agree_and_know_each_other() {
         let authority = Authority::new();
         let contexts = load(
             server(vec![authority.sign("site", &["app.example.com"], |_| {})]),
-            client(Some(authority.path("ca.pem"))),
+            client(Some(authority.file("ca.pem"))),
         );
         let (accepted, connected) = shake(&contexts, "app.example.com", Purpose::Http).await;
         let (_, facts) = accepted.unwrap();
@@ -181,7 +190,7 @@ fn the_second_session_is_resumed() {
         let authority = Authority::new();
         let contexts = load(
             server(vec![authority.sign("site", &["app.example.com"], |_| {})]),
-            client(Some(authority.path("ca.pem"))),
+            client(Some(authority.file("ca.pem"))),
         );
         let (first, _) = shake(&contexts, "app.example.com", Purpose::Http).await;
         assert!(!first.unwrap().1.resumed);
@@ -195,10 +204,10 @@ fn a_certificate_that_is_not_accepted_has_its_reason() {
     run(async {
         let (authority, stranger) = (Authority::new(), Authority::new());
         let site = authority.sign("site", &["app.example.com"], |_| {});
-        let trusted = load(server(vec![site.clone()]), client(Some(authority.path("ca.pem"))));
+        let trusted = load(server(vec![site.clone()]), client(Some(authority.file("ca.pem"))));
         let (_, other_name) = shake(&trusted, "other.example.com", Purpose::Http).await;
         assert_eq!(fault(&other_name), TlsFault::Certificate(CertificateFault::WrongName));
-        let untrusted = load(server(vec![site.clone()]), client(Some(stranger.path("ca.pem"))));
+        let untrusted = load(server(vec![site.clone()]), client(Some(stranger.file("ca.pem"))));
         let (_, unknown) = shake(&untrusted, "app.example.com", Purpose::Http).await;
         assert_eq!(fault(&unknown), TlsFault::Certificate(CertificateFault::UnknownIssuer));
         let unverified = ClientTls { verify: false, ..client(None) };
@@ -207,7 +216,7 @@ fn a_certificate_that_is_not_accepted_has_its_reason() {
             parameters.not_before = rcgen::date_time_ymd(2000, 1, 1);
             parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);
         });
-        let expired = load(server(vec![old]), client(Some(authority.path("ca.pem"))));
+        let expired = load(server(vec![old]), client(Some(authority.file("ca.pem"))));
         let (_, expired) = shake(&expired, "app.example.com", Purpose::Http).await;
         assert_eq!(fault(&expired), TlsFault::Certificate(CertificateFault::Expired));
     });
@@ -220,11 +229,10 @@ fn a_client_without_a_certificate_is_refused_where_one_is_required() {
         let mut asking = server(vec![authority.sign("site", &["app.example.com"], |_| {})]);
         asking.clients = Some(ClientCertificates {
             required: true,
-            authorities: authority.path("ca.pem"),
+            authorities: authority.file("ca.pem"),
             revocations: Vec::new(),
-            origin: Origin::default(),
         });
-        let mut shown = client(Some(authority.path("ca.pem")));
+        let mut shown = client(Some(authority.file("ca.pem")));
         let (accepted, _) =
             shake(&load(asking.clone(), shown.clone()), "app.example.com", Purpose::Http).await;
         assert_eq!(fault(&accepted), TlsFault::Certificate(CertificateFault::Missing));
@@ -241,17 +249,16 @@ fn a_session_of_one_listener_is_not_resumed_at_another() {
     run(async {
         let authority = Authority::new();
         let site = authority.sign("site", &["app.example.com"], |_| {});
-        let open = load(server(vec![site.clone()]), client(Some(authority.path("ca.pem"))));
+        let open = load(server(vec![site.clone()]), client(Some(authority.file("ca.pem"))));
         shake(&open, "app.example.com", Purpose::Http).await.0.unwrap();
         // The same client, with the ticket that it got there, at a listener that asks for certificates.
         let mut asking = server(vec![site]);
         asking.clients = Some(ClientCertificates {
             required: true,
-            authorities: authority.path("ca.pem"),
+            authorities: authority.file("ca.pem"),
             revocations: Vec::new(),
-            origin: Origin::default(),
         });
-        let strict = load(asking, client(Some(authority.path("ca.pem"))));
+        let strict = load(asking, client(Some(authority.file("ca.pem"))));
         let (one, two) = UnixStream::pair().unwrap();
         let deadlines = Deadlines::new();
         let (accepting, connecting) = (deadlines.watch(), deadlines.watch());
@@ -281,7 +288,7 @@ fn versions_follow_the_policy() {
         assert!(!modern.policy.allows_tls12());
         let least = TlsPolicy { profile: TlsProfile::Intermediate, minimum_version: Some(TlsVersion::Tls13) };
         assert!(!least.allows_tls12() && TlsPolicy::default().allows_tls12());
-        let contexts = load(modern, client(Some(authority.path("ca.pem"))));
+        let contexts = load(modern, client(Some(authority.file("ca.pem"))));
         assert_eq!(shake(&contexts, "app.example.com", Purpose::Http).await.0.unwrap().1.version, "1.3");
     });
 }
@@ -292,20 +299,19 @@ fn every_problem_of_every_file_is_told() {
     let good = authority.sign("good", &["a.example.com"], |_| {});
     let other = authority.sign("other", &["b.example.com"], |_| {});
     fs::write(authority.path("garbage.pem"), "hello").unwrap();
-    let missing = CertificateFiles { chain: authority.path("nowhere.pem"), ..good.clone() };
-    let swapped = CertificateFiles { key: other.key.clone(), ..good.clone() };
+    let missing = CertificateFiles { chain: authority.file("nowhere.pem"), ..good.clone() };
+    let mixed = CertificateFiles { key: other.key.clone(), ..good.clone() };
     let garbage = CertificateFiles {
-        chain: authority.path("garbage.pem"),
-        key: authority.path("garbage.pem"),
+        chain: authority.file("garbage.pem"),
+        key: authority.file("garbage.pem"),
         ..good.clone()
     };
     let old = authority.sign("old", &["c.example.com"], |parameters| {
         parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);
         parameters.not_before = rcgen::date_time_ymd(2000, 1, 1);
     });
-    let written = server(vec![missing, swapped, garbage, old, good]);
-    let (contexts, problems) =
-        TlsContexts::load(&plan(written, client(Some(Path::new("/no/ca.pem").into()))));
+    let written = server(vec![missing, mixed, garbage, old, good]);
+    let (contexts, problems) = TlsContexts::load(&plan(written, client(Some(file("/no/ca.pem", 0)))));
     assert!(contexts.is_none());
     let kinds: Vec<ProblemKind> = problems.iter().map(|problem| problem.kind).collect();
     let count = |kind| kinds.iter().filter(|found| **found == kind).count();
@@ -315,4 +321,162 @@ fn every_problem_of_every_file_is_told() {
     assert!(
         problems.iter().all(|problem| problem.message.contains(".pem") || problem.message.contains(".key"))
     );
+}
+
+fn expired(parameters: &mut rcgen::CertificateParams) {
+    parameters.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);
+}
+
+fn problems(server: ServerTls, client: ClientTls) -> Vec<Problem> {
+    TlsContexts::load(&plan(server, client)).1
+}
+
+#[test]
+fn each_problem_is_told_where_its_file_is_named() {
+    let mut asking = server(vec![CertificateFiles {
+        chain: file("/no/site.pem", 1),
+        key: file("/no/site.key", 2),
+        ocsp: Some(file("/no/site.ocsp", 3)),
+    }]);
+    asking.clients = Some(ClientCertificates {
+        required: true,
+        authorities: file("/no/clients.pem", 4),
+        revocations: vec![file("/no/first.crl", 5), file("/no/second.crl", 6)],
+    });
+    let mut asked = client(Some(file("/no/ca.pem", 7)));
+    asked.certificate =
+        Some(CertificateFiles { chain: file("/no/proxy.pem", 8), key: file("/no/proxy.key", 9), ocsp: None });
+    let told: Vec<u32> = problems(asking, asked).iter().map(|problem| problem.origin.line).collect();
+    assert_eq!(told, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_swapped_certificate_and_key_are_recognised() {
+    let authority = Authority::new();
+    let good = authority.sign("good", &["a.example.com"], |_| {});
+    let swapped = CertificateFiles { chain: good.key.clone(), key: good.chain.clone(), ocsp: None };
+    let mut client = client(Some(authority.file("ca.pem")));
+    client.certificate = Some(swapped.clone());
+    let found = problems(server(vec![swapped]), client.clone());
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().all(|one| one.help.as_ref().is_some_and(|help| help.contains("swapped"))));
+    // Two keys are something else.
+    client.certificate = Some(CertificateFiles { chain: good.key.clone(), ..good.clone() });
+    let found = problems(server(vec![good]), client);
+    assert!(found.iter().all(|one| one.help.as_ref().is_some_and(|help| !help.contains("swapped"))));
+}
+
+#[test]
+fn an_expired_certificate_is_a_warning_on_both_sides() {
+    let authority = Authority::new();
+    let old = authority.sign("old", &["a.example.com"], expired);
+    let mut shown = client(Some(authority.file("ca.pem")));
+    shown.certificate = Some(old.clone());
+    let (contexts, found) = TlsContexts::load(&plan(server(vec![old]), shown));
+    assert!(contexts.is_some());
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|problem| problem.kind == ProblemKind::Expired));
+    assert!(found[0].message.ends_with("clients will refuse it"), "{}", found[0].message);
+    assert!(found[1].message.ends_with("servers will refuse it"), "{}", found[1].message);
+}
+
+#[test]
+fn an_expired_certificate_is_told_when_it_is_read_again() {
+    let authority = Authority::new();
+    let files = authority.sign("site", &["a.example.com"], |_| {});
+    let plan = plan(server(vec![files]), client(Some(authority.file("ca.pem"))));
+    let contexts = TlsContexts::load(&plan).0.expect("contexts");
+    let (tell, told) = std::sync::mpsc::channel();
+    let reloading = contexts.reload_on_change(&plan, move |text| {
+        let _ = tell.send(text.to_owned());
+    });
+    authority.sign("site", &["expired.and.longer.example.com"], expired);
+    let patience = std::time::Duration::from_secs(20);
+    let first = told.recv_timeout(patience).expect("that they were read again");
+    assert!(first.contains("were read again"), "{first}");
+    let second = told.recv_timeout(patience).expect("that it is expired");
+    assert!(second.starts_with("listener web: ") && second.contains("clients will refuse it"), "{second}");
+    drop(reloading);
+}
+
+#[test]
+fn the_name_that_a_refused_client_asked_for_is_known() {
+    run(async {
+        let authority = Authority::new();
+        let mut asking = server(vec![authority.sign("site", &["app.example.com"], |_| {})]);
+        asking.clients = Some(ClientCertificates {
+            required: true,
+            authorities: authority.file("ca.pem"),
+            revocations: Vec::new(),
+        });
+        let contexts = load(asking, client(Some(authority.file("ca.pem"))));
+        let (one, two) = UnixStream::pair().unwrap();
+        let deadlines = Deadlines::new();
+        let (accepting, connecting) = (deadlines.watch(), deadlines.watch());
+        let (accepted, _) = tokio::join!(
+            contexts.acceptor(0).unwrap().accept(Stream::Unix(one), &accepting),
+            contexts.connector(UpstreamId(0)).unwrap().connect(
+                Stream::Unix(two),
+                "App.Example.com",
+                Purpose::Http,
+                &connecting
+            )
+        );
+        assert_eq!(accepted.err().map(|refused| refused.server_name).as_deref(), Some("app.example.com"));
+    });
+}
+
+#[test]
+fn only_a_request_counts_as_plain_http() {
+    run(async {
+        let authority = Authority::new();
+        let site = authority.sign("site", &["app.example.com"], |_| {});
+        let contexts = load(server(vec![site]), client(Some(authority.file("ca.pem"))));
+        let acceptor = contexts.acceptor(0).unwrap();
+        let http = |http| Some(TlsFault::NotTls { http });
+        for (pieces, fault) in [
+            (&[&b"GET / HTTP/1.1\r\n\r\n"[..]][..], http(true)),
+            (&[b"P", b"O", b"ST", b" / HTTP/1.1"], http(true)),
+            (&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], http(true)),
+            (&[b"SSH-2.0-OpenSSH_9.2\r\n"], http(false)),
+            (&[b"GE", b"X"], http(false)),
+            (&[b"GET"], http(false)),
+            (&[b"\x05\x01\0"], http(false)),
+            (&[b"\x15\x03\x01\0\x02\x02\x28"], Some(TlsFault::Alert)),
+            (&[], Some(TlsFault::Gone)),
+        ] {
+            let (one, two) = UnixStream::pair().unwrap();
+            let deadlines = Deadlines::new();
+            let watch = deadlines.watch();
+            let (accepted, ()) = tokio::join!(acceptor.accept(Stream::Unix(one), &watch), async {
+                let mut stream = Stream::Unix(two);
+                for piece in pieces {
+                    write(&mut stream, piece).await;
+                    tokio::task::yield_now().await;
+                }
+                stream.shutdown_write().unwrap();
+            });
+            assert_eq!(accepted.err().map(|refused| refused.fault), fault, "{pieces:?}");
+        }
+    });
+}
+
+#[test]
+fn a_certificate_made_at_start_is_for_localhost_for_a_year() {
+    run(async {
+        let mut unverified = client(None);
+        unverified.verify = false;
+        let contexts = load(server(Vec::new()), unverified);
+        let (_, connected) = shake(&contexts, "localhost", Purpose::Http).await;
+        let shown = connected.unwrap().1.client.expect("the server's certificate");
+        assert_eq!((shown.subject.as_str(), shown.issuer.as_str()), ("CN=localhost", "CN=localhost"));
+        assert_eq!(shown.dns_names, ["localhost", "*.localhost"]);
+        let (_, made) = X509Certificate::from_der(&shown.chain[0]).unwrap();
+        let day = 24 * 3600;
+        let ago = ASN1Time::now().timestamp() - made.validity().not_before.timestamp();
+        assert!((day - 60..day + 60).contains(&ago), "{ago}");
+        let length = made.validity().not_after.timestamp() - made.validity().not_before.timestamp();
+        assert_eq!(length, 365 * day);
+    });
 }

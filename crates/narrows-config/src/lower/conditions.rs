@@ -1,6 +1,6 @@
 //! Matchers to conditions: one form, one evaluator.
 
-use super::Lowering;
+use super::{AbsentFacts, Lowering};
 use crate::code::Code;
 use crate::diagnostic::Finding;
 use crate::expression::Scope;
@@ -57,11 +57,25 @@ impl Lowering<'_> {
         if let Some(when) = &route.when {
             let scope = Scope { tcp, response: false, condition: true, captures: None };
             if let Some(expression) = self.condition_text(when, scope) {
+                self.warn_absent_facts(when, &expression);
                 let origin = self.reporter.sources.origin(when.place);
                 conditions.push(Condition { expression, written: when.text.trim().into(), origin });
             }
         }
         conditions
+    }
+
+    /// Warns of facts that the listener never has.
+    fn warn_absent_facts(&mut self, when: &Text, expression: &Expression) {
+        let Some(AbsentFacts { prefix, why }) = self.absent_facts else { return };
+        let asked = Fact::ALL.iter().find(|fact| {
+            fact.name().starts_with(prefix) && expression.any(&|one| *one == Expression::Fact(**fact))
+        });
+        if let Some(fact) = asked {
+            let what = if *fact == Fact::TlsClientVerified { "false" } else { "empty" };
+            let message = format!("`{}` is always {what} here: {why}", fact.name());
+            self.reporter.report(Finding::warning(Code::NoEffect, when.place, message));
+        }
     }
 
     /// Adds a condition; what is written is the key with the text of its values.

@@ -60,6 +60,7 @@ impl Lowering<'_> {
         }
         let binds = self.binds(written, protocol == Protocol::Udp, bound);
         let tls = self.listener_tls(written, protocol);
+        self.absent_facts = super::tls::absent_facts(written);
         self.refuse_other_protocol(written, protocol);
         let proxy_protocol = self.proxy_protocol(written);
         let protocol = match protocol {

@@ -1,18 +1,18 @@
 //! Encryption on either side.
 
-use super::Lowering;
 use super::listener::override_with;
+use super::{AbsentFacts, Lowering};
 use crate::code::Code;
 use crate::diagnostic::Finding;
 use crate::model::{self, CertificateHeader, ClientMode, Profile, Protocol};
+use crate::nearest::nearest;
 use crate::shape::TextOr;
-use crate::source::Place;
 use crate::tree::Text;
 use narrows_plan::{
-    CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, Http2Limits, HttpListener,
-    ServerTls, TlsPolicy, TlsProfile, TlsVersion, UpstreamProtocol, defaults,
+    Address, CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, File, Http2Limits,
+    HttpListener, ServerTls, TlsPolicy, TlsProfile, TlsVersion, UpstreamProtocol, defaults,
 };
-use std::path::PathBuf;
+use std::net::IpAddr;
 
 impl Lowering<'_> {
     /// How a listener ends TLS; `None` where it is plain, or where what is written cannot be used.
@@ -38,12 +38,20 @@ impl Lowering<'_> {
         };
         if let Some(timeouts) = &written.timeouts {
             override_with(&mut tls.handshake, timeouts.handshake);
+            if timeouts.has("handshake") && !written.has("tls") && protocol != Protocol::Udp {
+                let message = "`timeouts.handshake` has no effect without `tls`";
+                let finding = Finding::warning(Code::NoEffect, timeouts.key("handshake"), message);
+                self.reporter.report(finding.help("remove it, or move it to the listener that ends TLS"));
+            }
         }
         match written.tls.as_ref()? {
             TextOr::Short(word) if word.text == "self-signed" => {}
             TextOr::Short(word) => {
                 let message = format!("`{}` is not a way to end TLS", word.text);
-                let help = "write `self-signed`, or a table: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`; without `tls` the listener is plain";
+                let help = match nearest(&word.text, &["self-signed"]) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "write `self-signed`, or a table: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`; without `tls` the listener is plain".into(),
+                };
                 self.reporter.report(Finding::error(Code::UnknownValue, word.place, message).help(help));
                 return None;
             }
@@ -52,7 +60,16 @@ impl Lowering<'_> {
                     return None;
                 }
                 for certificate in table.certificates.iter().flat_map(|list| &list.0) {
-                    tls.certificates.extend(self.certificate(certificate));
+                    let Some(files) = self.certificate(certificate) else { continue };
+                    let same = |other: &CertificateFiles| {
+                        (&other.chain.path, &other.key.path) == (&files.chain.path, &files.key.path)
+                    };
+                    if tls.certificates.iter().any(same) {
+                        let message = "this certificate stands twice in the list";
+                        let place = certificate.cert.as_ref().map_or(certificate.place, |text| text.place);
+                        self.reporter.report(Finding::warning(Code::NoEffect, place, message));
+                    }
+                    tls.certificates.push(files);
                 }
                 tls.policy = self.policy(table.profile, table.minimum_version.as_ref());
                 if let Some(alpn) = &table.alpn {
@@ -70,10 +87,10 @@ impl Lowering<'_> {
             let known = protocol == Protocol::Tcp || matches!(text.text.as_str(), "h2" | "http/1.1");
             if text.text.is_empty() || text.text.len() > 255 || !known {
                 let message = format!("`{}` is not an application protocol that is spoken here", text.text);
-                let help = if protocol == Protocol::Http {
-                    "http listeners speak `h2` and `http/1.1`; write one of them, or both"
-                } else {
-                    "a name of a protocol has 1 to 255 bytes"
+                let help = match nearest(&text.text, &["h2", "http/1.1"]) {
+                    _ if protocol != Protocol::Http => "a name of a protocol has 1 to 255 bytes".into(),
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "http listeners speak `h2` and `http/1.1`; write one of them, or both".into(),
                 };
                 self.reporter.report(Finding::error(Code::UnknownValue, text.place, message).help(help));
             } else if text.text == "h2" && protocol == Protocol::Http && !speaks_http2 {
@@ -93,7 +110,6 @@ impl Lowering<'_> {
             required: written.mode != Some(ClientMode::Optional),
             authorities: self.file(ca),
             revocations: written.crl.iter().flat_map(|lists| &lists.0).map(|text| self.file(text)).collect(),
-            origin: self.reporter.sources.origin(ca.place),
         })
     }
 
@@ -103,12 +119,11 @@ impl Lowering<'_> {
             chain: self.file(chain),
             key: self.file(key),
             ocsp: written.ocsp.as_ref().map(|text| self.file(text)),
-            origin: self.reporter.sources.origin(chain.place),
         })
     }
 
-    fn file(&self, text: &Text) -> PathBuf {
-        self.folder.join(&text.text)
+    fn file(&self, text: &Text) -> File {
+        File { path: self.folder.join(&text.text), origin: self.reporter.sources.origin(text.place) }
     }
 
     fn policy(&mut self, profile: Option<Profile>, version: Option<&Text>) -> TlsPolicy {
@@ -153,16 +168,32 @@ impl Lowering<'_> {
         if listener.https_redirect && written.has("tls") {
             let message = "`https_redirect` is for plain listeners, this one speaks TLS";
             let help = "set it on the listener of port 80";
-            let finding = Finding::error(Code::NotExactlyOne, written.key("https_redirect"), message);
+            let finding = Finding::error(Code::NoEffect, written.key("https_redirect"), message);
             self.reporter.report(finding.label(written.key("tls"), "TLS is here").help(help));
+        } else if listener.https_redirect {
+            for key in ["routes", "upstream"] {
+                if written.has(key) {
+                    let message = format!("`{key}` is never reached: every request is redirected to https");
+                    let help = "remove it; to redirect some requests only, use a route with `redirect`";
+                    let finding = Finding::warning(Code::NoEffect, written.key(key), message);
+                    let redirect = written.key("https_redirect");
+                    self.reporter.report(finding.label(redirect, "they are redirected here").help(help));
+                }
+            }
         }
         for key in ["hsts", "client_certificate_headers"] {
             if written.has(key) && !written.has("tls") {
                 let message = format!("`{key}` has no effect without `tls`");
                 let help = "move it to the listener that ends TLS";
-                let finding = Finding::error(Code::NotExactlyOne, written.key(key), message);
+                let finding = Finding::error(Code::NoEffect, written.key(key), message);
                 self.reporter.report(finding.help(help));
             }
+        }
+        let headers = "client_certificate_headers";
+        if written.has(headers) && written.has("tls") && !asks_clients(written) {
+            let message = format!("`{headers}` has no effect without `tls.clients`");
+            let help = "ask clients for certificates, `clients: { ca: clients.pem }` in `tls`, or remove it";
+            self.reporter.report(Finding::error(Code::NoEffect, written.key(headers), message).help(help));
         }
     }
 
@@ -211,7 +242,7 @@ impl Lowering<'_> {
         written: &model::Upstream,
         upstream: &mut narrows_plan::Upstream,
     ) {
-        upstream.tls = self.upstream_tls(written);
+        upstream.tls = self.upstream_tls(written, &upstream.endpoints);
         upstream.protocol = match written.protocol {
             None | Some(model::UpstreamProtocol::Http1) => UpstreamProtocol::Http1,
             Some(model::UpstreamProtocol::Http2) => UpstreamProtocol::Http2,
@@ -240,7 +271,11 @@ impl Lowering<'_> {
         }
     }
 
-    fn upstream_tls(&mut self, written: &model::Upstream) -> Option<Box<ClientTls>> {
+    fn upstream_tls(
+        &mut self,
+        written: &model::Upstream,
+        endpoints: &[narrows_plan::Endpoint],
+    ) -> Option<Box<ClientTls>> {
         let place = written.key("tls");
         let mut tls = ClientTls {
             origin: self.reporter.sources.origin(place),
@@ -262,20 +297,73 @@ impl Lowering<'_> {
             TextOr::Long(table) => {
                 tls.verify = table.verify.is_none_or(|flag| flag.0);
                 tls.authorities = table.ca.as_ref().map(|text| self.file(text));
-                tls.server_name = table.server_name.as_ref().map(|text| text.text.as_str().into());
+                tls.server_name = table.server_name.as_ref().map(|text| self.server_name(text));
                 tls.certificate =
                     table.certificate.as_ref().and_then(|certificate| self.certificate(certificate));
                 tls.policy = self.policy(table.profile, table.minimum_version.as_ref());
                 if !tls.verify && tls.authorities.is_some() {
-                    self.warn_unused_ca(table.key("ca"));
+                    let message = "`ca` has no effect with `verify: false`";
+                    self.reporter.report(Finding::warning(Code::NoEffect, table.key("ca"), message));
                 }
             }
+        }
+        let names_one = matches!(&written.tls, Some(TextOr::Long(table)) if table.has("server_name"));
+        let is_nameless = |endpoint: &narrows_plan::Endpoint| matches!(endpoint.address, Address::Unix(_));
+        if tls.verify && !names_one && endpoints.iter().any(is_nameless) {
+            let message = "an endpoint `unix:` has no name that a certificate could be for";
+            let help = "say which name the certificate has: `tls: { server_name: app.internal }`";
+            self.reporter.report(Finding::error(Code::BadServerName, place, message).help(help));
         }
         Some(Box::new(tls))
     }
 
-    fn warn_unused_ca(&mut self, place: Place) {
-        let message = "`ca` has no effect with `verify: false`";
-        self.reporter.report(Finding::warning(Code::NotExactlyOne, place, message));
+    /// The name that an upstream's certificate must have.
+    fn server_name(&mut self, text: &Text) -> Box<str> {
+        if !is_server_name(&text.text) {
+            let message = match text.text.as_str() {
+                "" => "the name is empty".to_owned(),
+                other => format!("`{other}` is neither a DNS name nor an IP address"),
+            };
+            let help = "write the name that the certificate has, without scheme and port: `app.internal`";
+            self.reporter.report(Finding::error(Code::BadServerName, text.place, message).help(help));
+        }
+        text.text.as_str().into()
     }
+}
+
+/// What the listener's `tls` keeps expressions from ever knowing.
+pub(super) fn absent_facts(written: &model::Listener) -> Option<AbsentFacts> {
+    if !written.has("tls") {
+        return Some(AbsentFacts { prefix: "tls.", why: "this listener ends no TLS" });
+    }
+    let why = "this listener asks clients for no certificate (`tls.clients`)";
+    (!asks_clients(written)).then_some(AbsentFacts { prefix: "tls.client.", why })
+}
+
+/// Whether clients are asked for certificates; also when that cannot be read.
+fn asks_clients(written: &model::Listener) -> bool {
+    match &written.tls {
+        Some(TextOr::Long(table)) => table.has("clients"),
+        Some(TextOr::Short(word)) => word.text != "self-signed",
+        None => true,
+    }
+}
+
+/// Whether TLS can ask for the name: an IP address, or a DNS name whose last label is no number (it would look like an
+/// address).
+fn is_server_name(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let dns = name.strip_suffix('.').unwrap_or(name);
+    let last = dns.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_number = match last.strip_prefix("0x") {
+        Some(rest) => rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => last.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && dns.split('.').all(is_label) && !is_number)
 }

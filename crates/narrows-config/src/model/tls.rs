@@ -101,7 +101,8 @@ table! {
         verify: Flag = "true",
         /// A PEM file: the authorities that are trusted.
         ca: Text = otherwise("the system's"),
-        /// The name that is asked for and that the certificate must have.
+        /// The name that is asked for and that the certificate must have: a DNS name or an IP address. Needed for `unix:`
+        /// endpoints that are verified.
         server_name: Text = otherwise("the endpoint's name or address, as written"),
         /// The certificate that is shown when the server asks for one.
         certificate: Certificate = OPTIONAL,
