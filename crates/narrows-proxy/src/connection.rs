@@ -70,7 +70,10 @@ async fn requests(worker: &Worker, listener: &HttpListener, downstream: &mut Dow
         let Some(mut received) = downstream.wait_for_request(worker, timeout).await else {
             return End::Closed;
         };
-        if requests == 0 && received.bytes()[0] == PREFACE[0] && listener.http2.is_some() {
+        // A client that agreed on HTTP/1.1 (ALPN) does not begin with another protocol.
+        let may_be_preface = listener.http2.is_some()
+            && downstream.arrival.tls.as_ref().is_none_or(|facts| facts.protocol.is_empty());
+        if requests == 0 && received.bytes()[0] == PREFACE[0] && may_be_preface {
             match downstream.wait_for_preface(received).await {
                 Some(Beginning::Http1(bytes)) => received = bytes,
                 Some(Beginning::Http2) => return End::Preface,

@@ -114,7 +114,7 @@ async fn attempts<'a>(
             let attempt = Attempt { forwarding, downstream, upload, connection, out };
             match attempt.run(response).await {
                 Ok(answered) => return Ok((index, answered)),
-                Err(Failed { fault: failed, unanswered, unsent }) => {
+                Err(Failed { fault: failed, unanswered, unsent, refused }) => {
                     fault = failed;
                     let safe = unanswered && !upload.was_read() && (repeatable || unsent);
                     if !safe {
@@ -127,6 +127,10 @@ async fn attempts<'a>(
                         return Err(fault);
                     }
                     retries -= 1;
+                    // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
+                    if refused && cluster.is_single() {
+                        continue;
+                    }
                     tried.add(index);
                     continue 'endpoints;
                 }

@@ -107,6 +107,11 @@ impl Cluster {
         self.endpoints.len()
     }
 
+    /// Whether there is one endpoint only.
+    pub fn is_single(&self) -> bool {
+        self.endpoints.len() == 1
+    }
+
     /// An endpoint that [`pick`](Cluster::pick) chose.
     pub fn endpoint(&self, index: usize) -> &EndpointState {
         &self.endpoints[index]

@@ -40,6 +40,8 @@ pub(super) struct Failed {
     pub(super) unanswered: bool,
     /// Not one byte of the request was taken.
     pub(super) unsent: bool,
+    /// The endpoint said that it has not looked at the request.
+    pub(super) refused: bool,
 }
 
 /// What the attempt waits for.
@@ -106,11 +108,17 @@ impl Attempt<'_, '_> {
                 unsent: self.out[state.sent..].to_vec(),
                 send_failed: state.send_failed,
             }),
-            (Ok(()), None) => Err(Failed { fault: Fault::ResponseMissing, unanswered: false, unsent: false }),
+            (Ok(()), None) => Err(Failed {
+                fault: Fault::ResponseMissing,
+                unanswered: false,
+                unsent: false,
+                refused: false,
+            }),
             (Err(fault), _) => Err(Failed {
                 fault,
                 unanswered: fault == Fault::ResponseMissing && state.filled == 0,
                 unsent: state.sent == 0 || self.connection.stream.was_refused(),
+                refused: self.connection.stream.was_refused(),
             }),
         }
     }
