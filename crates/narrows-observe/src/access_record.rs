@@ -60,6 +60,33 @@ pub struct AccessRecord<'a> {
     pub fault: &'a str,
 }
 
+impl<'a> AccessRecord<'a> {
+    /// A record in which nothing else is known.
+    pub fn blank(time: Calendar, client: IpAddr, listener: &'a str, method: &'a [u8]) -> Self {
+        AccessRecord {
+            time,
+            client,
+            listener,
+            method,
+            target: &[],
+            version: "",
+            host: "",
+            status: 0,
+            bytes_received: 0,
+            bytes_sent: 0,
+            duration: Duration::ZERO,
+            referer: &[],
+            user_agent: &[],
+            route: "",
+            upstream: "",
+            endpoint: "",
+            datagrams: None,
+            attempts: 0,
+            fault: "",
+        }
+    }
+}
+
 impl AccessRecord<'_> {
     /// Appends the record as one line.
     pub fn write(&self, format: LogFormat, out: &mut Vec<u8>) {

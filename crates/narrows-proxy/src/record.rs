@@ -72,24 +72,15 @@ pub(crate) fn add(
 pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, what: &[u8], fault: Fault) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
-        time: Calendar::from_unix(worker.unix()),
-        client: arrival.peer.address(),
-        listener: &worker.plan.listeners[arrival.place.listener].name,
-        method: what,
-        target: &[],
-        version: "",
         host: arrival.tls.as_ref().map_or("", |tls| &tls.server_name),
-        status: 0,
-        bytes_received: 0,
-        bytes_sent: 0,
         duration: started.elapsed(),
-        referer: &[],
-        user_agent: &[],
-        route: "",
-        upstream: "",
-        endpoint: "",
-        datagrams: None,
-        attempts: 0,
         fault: fault.meaning().code,
+        ..blank(worker, arrival, what)
     });
+}
+
+/// A record of something on this connection, in which nothing else is known yet.
+pub(crate) fn blank<'a>(worker: &'a Worker, arrival: &Arrival, what: &'a [u8]) -> AccessRecord<'a> {
+    let listener = &worker.plan.listeners[arrival.place.listener].name;
+    AccessRecord::blank(Calendar::from_unix(worker.unix()), arrival.peer.address(), listener, what)
 }

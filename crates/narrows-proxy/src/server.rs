@@ -1,6 +1,7 @@
 //! From a plan to running workers.
 
 use crate::run;
+use crate::say::say;
 use crate::worker::Place;
 use narrows_observe::LogSink;
 use narrows_plan::{AccessLog, Address, Bind, Plan, Protocol};
@@ -211,8 +212,8 @@ impl Running {
         for thread in self.threads.drain(..) {
             match thread.join() {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => eprintln!("narrows: a worker failed: {error}"),
-                Err(_) => eprintln!("narrows: a worker panicked"),
+                Ok(Err(error)) => say(&format!("a worker failed: {error}")),
+                Err(_) => say("a worker panicked"),
             }
         }
         self.sink = None;
@@ -225,12 +226,6 @@ impl Drop for Running {
         self.stop();
         self.join();
     }
-}
-
-/// Prints a line to standard error; a reader that has gone is no failure.
-fn say(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(io::stderr(), "narrows: {line}");
 }
 
 fn remove_sockets(paths: &[PathBuf]) {

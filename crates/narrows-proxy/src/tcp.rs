@@ -1,48 +1,20 @@
 //! The life of a TCP flow: gate, peek, route, connect, pump.
 
-use crate::Fault;
+use crate::flow_facts::FlowFacts;
 use crate::gate::{self, Arrival};
 use crate::preface::preface;
-use crate::request::{proxy_fact, time_fact, tls_flag, tls_text, tls_texts, tlv_text};
-use crate::secure;
 use crate::tunnel::{self, Ends, Moved};
 use crate::worker::{OpenConnection, Place, Worker};
-use narrows_observe::{AccessRecord, Calendar};
-use narrows_plan::{Fact, Facts, Protocol, Subject, TcpListener, UpstreamId};
+use crate::{Fault, record, secure};
+use narrows_observe::AccessRecord;
+use narrows_plan::{Protocol, Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
-use narrows_tls::TlsFacts;
 use narrows_upstream::{Cluster, ConnectFailure, Connection, Purpose, Running, Tried};
 use narrows_wire::client_hello::{self, Peek};
-use narrows_wire::proxy_protocol::Tlvs;
-use std::borrow::Cow;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
-
-/// Answers expressions about a flow of layer 4: a TCP connection or a UDP session.
-#[derive(Debug)]
-pub struct TcpFacts<'a> {
-    /// Address of the client.
-    pub source: IpAddr,
-    /// Its port.
-    pub source_port: u16,
-    /// Name of the listener.
-    pub listener: &'a str,
-    /// Port of the listener.
-    pub local_port: u16,
-    /// What the PROXY protocol header said besides addresses.
-    pub tlvs: Tlvs<'a>,
-    /// Server name that the client asked for, lower case; empty when none.
-    pub server_name: &'a str,
-    /// Application protocols that it offered; the one that was agreed on where TLS ends here.
-    pub alpn: &'a [String],
-    /// What the TLS handshake told, where TLS ends here.
-    pub tls: Option<&'a TlsFacts>,
-    /// Seconds since 1970.
-    pub unix: u64,
-}
 
 /// What is kept for the record.
 #[derive(Default)]
@@ -86,7 +58,7 @@ pub(crate) async fn life(
             stream.reset_on_close();
         }
     }
-    record(&worker, &arrival, started, &outcome);
+    add_record(&worker, &arrival, started, &outcome);
 }
 
 /// Carries a flow that was let in: peek, route, connect, pump.
@@ -105,7 +77,7 @@ async fn carry<'a>(
     } else if listener.peeks {
         hello = peek(worker, listener, stream, watch).await?;
     }
-    let facts = TcpFacts {
+    let facts = FlowFacts {
         source: arrival.peer.address(),
         source_port: arrival.peer.port(),
         listener: &worker.plan.listeners[arrival.place.listener].name,
@@ -179,7 +151,7 @@ async fn peek(
 
 fn route<'a>(
     listener: &'a TcpListener,
-    facts: &TcpFacts<'_>,
+    facts: &FlowFacts<'_>,
     outcome: &mut Outcome<'a>,
 ) -> Result<UpstreamId, Fault> {
     let subject = Subject { host: facts.server_name, path: "" };
@@ -216,85 +188,18 @@ async fn connect<'a>(
     Err(Fault::Connect(failure))
 }
 
-fn record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {
+fn add_record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
-        time: Calendar::from_unix(worker.unix()),
-        client: arrival.peer.address(),
-        listener: &worker.plan.listeners[arrival.place.listener].name,
-        method: b"TCP",
-        target: &[],
-        version: "",
         host: &outcome.server_name,
-        status: 0,
         bytes_received: outcome.moved.received,
         bytes_sent: outcome.moved.sent,
         duration: started.elapsed(),
-        referer: &[],
-        user_agent: &[],
         route: outcome.route,
         upstream: outcome.upstream,
         endpoint: outcome.endpoint,
-        datagrams: None,
         attempts: outcome.attempts,
         fault: outcome.moved.fault.map_or("", |fault| fault.meaning().code),
+        ..record::blank(worker, arrival, b"TCP")
     });
-}
-
-impl Facts for TcpFacts<'_> {
-    fn text(&self, fact: Fact) -> Cow<'_, str> {
-        match fact {
-            Fact::Source => self.source.to_string().into(),
-            Fact::Listener => self.listener.into(),
-            Fact::ServerName => self.server_name.into(),
-            _ => {
-                let told = tls_text(fact, self.tls);
-                if told.is_empty() { proxy_fact(fact, self.tlvs) } else { told }
-            }
-        }
-    }
-
-    fn number(&self, fact: Fact) -> i64 {
-        match fact {
-            Fact::SourcePort => self.source_port.into(),
-            Fact::LocalPort => self.local_port.into(),
-            _ => time_fact(fact, self.unix),
-        }
-    }
-
-    fn source(&self) -> IpAddr {
-        self.source
-    }
-
-    fn header(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
-    }
-
-    fn cookie(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
-    }
-
-    fn parameter(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
-    }
-
-    fn response_header(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
-    }
-
-    fn capture(&self, _: usize) -> Option<&str> {
-        None
-    }
-
-    fn proxy_tlv(&self, kind: u8) -> Option<Cow<'_, str>> {
-        tlv_text(self.tlvs, kind)
-    }
-
-    fn texts(&self, fact: Fact) -> &[String] {
-        if fact == Fact::Alpn { self.alpn } else { tls_texts(fact, self.tls) }
-    }
-
-    fn flag(&self, fact: Fact) -> bool {
-        tls_flag(fact, self.tls)
-    }
 }

@@ -14,6 +14,7 @@ mod lanes;
 mod open;
 mod sessions;
 
+use crate::say::say;
 use crate::worker::{Place, Worker};
 use affinity::Affinity;
 use ending::Refusals;
@@ -38,7 +39,7 @@ const DRAIN_IDLE: Duration = Duration::from_secs(2);
 pub(crate) async fn life(worker: Rc<Worker>, place: Place, socket: Socket, workers: usize) {
     if let Err(error) = serve(&worker, place, socket, workers).await {
         let name = &worker.plan.listeners[place.listener].name;
-        eprintln!("narrows: listener {name}: {error}; this worker takes no more datagrams for it");
+        say(&format!("listener {name}: {error}; this worker takes no more datagrams for it"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a worker owns and its tasks share.
 
 use crate::request::RequestMemory;
+use crate::say::say;
 use narrows_observe::{AccessLog, Calendar};
 use narrows_plan::{Plan, UpstreamId};
 use narrows_runtime::{Buffers, Deadlines, Tick};
@@ -134,10 +135,10 @@ impl Worker {
         let now = self.now();
         if self.warned.get().is_none_or(|last| now.since(last) >= WARN_EVERY) {
             self.warned.set(Some(now));
-            eprintln!(
-                "narrows: no descriptor left to accept a connection; closed {closed} idle upstream connections \
+            say(&format!(
+                "no descriptor left to accept a connection; closed {closed} idle upstream connections \
                  (raise the limit: ulimit -n)"
-            );
+            ));
         }
     }
 

@@ -12,7 +12,8 @@ use narrows_runtime::{Stream, Watch};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, VerifierBuilderError,
+    WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{Connection, ServerConfig, ServerConnection, SignatureScheme};
@@ -156,9 +157,20 @@ fn client_verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVer
     if !clients.required {
         builder = builder.allow_unauthenticated();
     }
-    builder.build().map_err(|error| {
-        let message = format!("the clients' authorities cannot be used: {error}");
-        vec![Problem::new(clients.authorities.origin, material::ProblemKind::Unreadable, message)]
+    builder.build().map_err(|error| match (error, &clients.revocations[..]) {
+        (VerifierBuilderError::InvalidCrl(error), [first, ..]) => {
+            let names: Vec<_> =
+                clients.revocations.iter().map(|file| file.path.display().to_string()).collect();
+            let message = format!(
+                "a revocation list in {} cannot be used: {error:?}; lists are of version 2, with a number",
+                names.join(", ")
+            );
+            vec![Problem::new(first.origin, material::ProblemKind::Unreadable, message)]
+        }
+        (error, _) => {
+            let message = format!("the clients' authorities cannot be used: {error}");
+            vec![Problem::new(clients.authorities.origin, material::ProblemKind::Unreadable, message)]
+        }
     })
 }
 

@@ -59,6 +59,12 @@ impl Lowering<'_> {
                 if table.has("certificates") && table.certificates.is_none() {
                     return None;
                 }
+                if !table.has("certificates") {
+                    let message = "without `certificates` one is made at start and signed by itself";
+                    let help =
+                        "for production name yours: `certificates: [{ cert: site.pem, key: site.key }]`";
+                    self.reporter.report(Finding::warning(Code::MissingKey, place, message).help(help));
+                }
                 for certificate in table.certificates.iter().flat_map(|list| &list.0) {
                     let Some(files) = self.certificate(certificate) else { continue };
                     let same = |other: &CertificateFiles| {

@@ -3,6 +3,7 @@
 use super::Flows;
 use super::sessions::{Count, Session};
 use crate::Fault;
+use crate::say::say;
 use narrows_observe::{AccessRecord, Calendar, Datagrams};
 use narrows_runtime::Tick;
 use std::net::IpAddr;
@@ -95,10 +96,10 @@ impl Flows<'_> {
         for (fault, client, count) in self.refusals.due(now) {
             if fault == Fault::SessionLimit {
                 let datagrams = count.datagrams;
-                eprintln!(
-                    "narrows: listener {listener}: all sessions are taken; {datagrams} datagrams of new clients were dropped \
+                say(&format!(
+                    "listener {listener}: all sessions are taken; {datagrams} datagrams of new clients were dropped \
                      (sessions.limit)"
-                );
+                ));
             }
             self.record(&AccessRecord {
                 fault: fault.meaning().code,
@@ -140,26 +141,8 @@ impl Flows<'_> {
     }
 
     fn blank(&self, client: IpAddr) -> AccessRecord<'_> {
-        AccessRecord {
-            time: Calendar::from_unix(self.worker.unix()),
-            client: client.to_canonical(),
-            listener: &self.worker.plan.listeners[self.place.listener].name,
-            method: if self.rules.quic { b"QUIC" } else { b"UDP" },
-            target: &[],
-            version: "",
-            host: "",
-            status: 0,
-            bytes_received: 0,
-            bytes_sent: 0,
-            duration: Duration::ZERO,
-            referer: &[],
-            user_agent: &[],
-            route: "",
-            upstream: "",
-            endpoint: "",
-            datagrams: None,
-            attempts: 0,
-            fault: "",
-        }
+        let listener = &self.worker.plan.listeners[self.place.listener].name;
+        let method: &[u8] = if self.rules.quic { b"QUIC" } else { b"UDP" };
+        AccessRecord::blank(Calendar::from_unix(self.worker.unix()), client.to_canonical(), listener, method)
     }
 }

@@ -7,7 +7,7 @@ use super::sessions::{Count, Home, QuicIds, Session};
 use crate::gate::Arrival;
 use crate::preface::datagram_preface;
 use crate::worker::OpenConnection;
-use crate::{Fault, TcpFacts};
+use crate::{Fault, FlowFacts};
 use narrows_plan::{Address, Subject, UpstreamId};
 use narrows_runtime::{DatagramSocket, Tick};
 use narrows_upstream::{ConnectFailure, Tried};
@@ -81,7 +81,7 @@ impl Flows<'_> {
         server_name: &str,
         alpn: &[String],
     ) -> Result<(Option<usize>, UpstreamId), Fault> {
-        let facts = TcpFacts {
+        let facts = FlowFacts {
             source: told.key.client.ip().to_canonical(),
             source_port: told.key.client.port(),
             listener: &self.worker.plan.listeners[self.place.listener].name,

@@ -3,14 +3,14 @@
 use super::outcome::{Outcome, Target, duration};
 use super::{Arguments, Report, Trace, gate, headline, local_port, skipped};
 use narrows_plan::{Listener, Plan, Subject, TcpListener};
-use narrows_proxy::TcpFacts;
+use narrows_proxy::FlowFacts;
 use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(plan: &Plan, listener: &Listener, tcp: &TcpListener, arguments: &Arguments) -> Report {
     let url = &arguments.url;
     let server_name = arguments.sni.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let facts = TcpFacts {
+    let facts = FlowFacts {
         source: arguments.source,
         source_port: 0,
         listener: &listener.name,

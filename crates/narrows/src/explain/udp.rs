@@ -3,7 +3,7 @@
 use super::outcome::{Outcome, Target, duration};
 use super::{Arguments, Report, Trace, headline, local_port, skipped};
 use narrows_plan::{Listener, Plan, Subject, UdpListener};
-use narrows_proxy::TcpFacts;
+use narrows_proxy::FlowFacts;
 use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ pub(super) fn explain(plan: &Plan, listener: &Listener, udp: &UdpListener, argum
     let url = &arguments.url;
     let server_name = arguments.sni.as_deref().filter(|_| udp.quic).unwrap_or_default().to_ascii_lowercase();
     let alpn: &[String] = if udp.quic { &arguments.alpn } else { &[] };
-    let facts = TcpFacts {
+    let facts = FlowFacts {
         source: arguments.source,
         source_port: 0,
         listener: &listener.name,
