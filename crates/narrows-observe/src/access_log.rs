@@ -1,6 +1,6 @@
 //! The way of access records to their file.
 
-use crate::AccessRecord;
+use crate::access_record::{AccessRecord, WrittenDate};
 use narrows_plan::{AccessLog as Destination, LogFormat, Settings};
 use std::cell::RefCell;
 use std::fs::OpenOptions;
@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 /// A worker hands its records over at this many bytes, and at the latest with the next flush.
-const BATCH_BYTES: usize = 32 << 10;
+const BATCH_BYTES: usize = 64 << 10;
 /// Batches that may wait for the disk; beyond that records are dropped and counted rather than traffic stopped.
 const WAITING_BATCHES: usize = 256;
 
@@ -82,6 +82,7 @@ pub struct AccessLog {
 #[derive(Debug, Default)]
 struct State {
     batch: Vec<u8>,
+    date: WrittenDate,
     dropped: u64,
 }
 
@@ -90,7 +91,8 @@ impl AccessLog {
     pub fn add(&self, record: &AccessRecord<'_>) {
         let full = {
             let mut state = self.state.borrow_mut();
-            record.write(self.format, &mut state.batch);
+            let State { batch, date, .. } = &mut *state;
+            record.write(self.format, date, batch);
             state.batch.len() >= BATCH_BYTES
         };
         if full {

@@ -1,6 +1,7 @@
 //! One line per request, TCP flow or UDP session.
 
 use crate::Calendar;
+use crate::digits::{write_address, write_number};
 use narrows_plan::LogFormat;
 use std::io::Write;
 use std::net::IpAddr;
@@ -60,6 +61,24 @@ pub struct AccessRecord<'a> {
     pub fault: &'a str,
 }
 
+/// A date as the log writes it, kept for as long as it is the same.
+#[derive(Debug, Default)]
+pub(crate) struct WrittenDate {
+    time: Option<Calendar>,
+    text: Vec<u8>,
+}
+
+impl WrittenDate {
+    fn of(&mut self, time: Calendar) -> &[u8] {
+        if self.time != Some(time) {
+            self.text.clear();
+            time.write_log_date(&mut self.text);
+            self.time = Some(time);
+        }
+        &self.text
+    }
+}
+
 impl<'a> AccessRecord<'a> {
     /// A record in which nothing else is known.
     pub fn blank(time: Calendar, client: IpAddr, listener: &'a str, method: &'a [u8]) -> Self {
@@ -88,48 +107,53 @@ impl<'a> AccessRecord<'a> {
 }
 
 impl AccessRecord<'_> {
-    /// Appends the record as one line.
-    pub fn write(&self, format: LogFormat, out: &mut Vec<u8>) {
+    /// Appends the record as one line. `date` remembers the last date that was written: it changes once a second.
+    pub(crate) fn write(&self, format: LogFormat, date: &mut WrittenDate, out: &mut Vec<u8>) {
         match format {
-            LogFormat::Text => self.write_text(out),
+            LogFormat::Text => self.write_text(date.of(self.time), out),
             LogFormat::Json => self.write_json(out),
         }
         out.push(b'\n');
     }
 
     /// The combined format that existing tools read, then `key=value` pairs.
-    fn write_text(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, "{} - - [", self.client);
-        self.time.write_log_date(out);
+    fn write_text(&self, date: &[u8], out: &mut Vec<u8>) {
+        write_address(self.client, out);
+        out.extend_from_slice(b" - - [");
+        out.extend_from_slice(date);
         out.extend_from_slice(b"] \"");
         write_escaped(self.method, out);
         if !self.version.is_empty() {
             out.push(b' ');
             write_escaped(self.target, out);
-            let _ = write!(out, " {}", self.version);
+            out.push(b' ');
+            out.extend_from_slice(self.version.as_bytes());
         }
-        let _ = write!(out, "\" {} {} \"", self.status, self.bytes_sent);
+        write_pair("\" ", self.status.into(), out);
+        write_pair(" ", self.bytes_sent, out);
+        out.extend_from_slice(b" \"");
         write_escaped(or_dash(self.referer), out);
         out.extend_from_slice(b"\" \"");
         write_escaped(or_dash(self.user_agent), out);
-        let _ = write!(
-            out,
-            "\" listener={} host={} route={} upstream={} endpoint={} attempts={} received={} duration_us={} fault={}",
-            self.listener,
-            dash(self.host),
-            dash(self.route),
-            dash(self.upstream),
-            dash(self.endpoint),
-            self.attempts,
-            self.bytes_received,
-            self.duration.as_micros(),
-            dash(self.fault),
-        );
+        for (name, text) in [
+            ("\" listener=", self.listener),
+            (" host=", self.host),
+            (" route=", self.route),
+            (" upstream=", self.upstream),
+            (" endpoint=", self.endpoint),
+        ] {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(or_dash(text.as_bytes()));
+        }
+        write_pair(" attempts=", self.attempts.into(), out);
+        write_pair(" received=", self.bytes_received, out);
+        write_pair(" duration_us=", u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX), out);
+        out.extend_from_slice(b" fault=");
+        out.extend_from_slice(or_dash(self.fault.as_bytes()));
         if let Some(Datagrams { received, sent, dropped }) = self.datagrams {
-            let _ = write!(
-                out,
-                " datagrams_received={received} datagrams_sent={sent} datagrams_dropped={dropped}"
-            );
+            write_pair(" datagrams_received=", received, out);
+            write_pair(" datagrams_sent=", sent, out);
+            write_pair(" datagrams_dropped=", dropped, out);
         }
     }
 
@@ -174,8 +198,9 @@ impl AccessRecord<'_> {
     }
 }
 
-fn dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
+fn write_pair(name: &str, number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    write_number(number, out);
 }
 
 fn or_dash(text: &[u8]) -> &[u8] {
@@ -184,12 +209,13 @@ fn or_dash(text: &[u8]) -> &[u8] {
 
 /// Printable ASCII stays, everything else becomes `\xHH`: a client cannot forge a line or a quote.
 fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' | 0..0x20 | 0x7f.. => drop(write!(out, "\\x{byte:02X}")),
-            _ => out.push(byte),
-        }
+    let mut rest = text;
+    while let Some(end) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f..)) {
+        out.extend_from_slice(&rest[..end]);
+        let _ = write!(out, "\\x{:02X}", rest[end]);
+        rest = &rest[end + 1..];
     }
+    out.extend_from_slice(rest);
 }
 
 /// A JSON string of the text; bytes that are not UTF-8 become U+FFFD (RFC 8259 section 7).

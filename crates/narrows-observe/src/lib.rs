@@ -6,7 +6,9 @@
 mod access_log;
 mod access_record;
 mod calendar;
+mod digits;
 
 pub use access_log::{AccessLog, LogSink};
 pub use access_record::{AccessRecord, Datagrams};
 pub use calendar::Calendar;
+pub use digits::{write_address, write_number};

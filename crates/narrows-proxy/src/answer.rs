@@ -1,8 +1,9 @@
 //! Answers that the proxy gives itself: errors, fixed responses, redirects.
 
 use crate::Fault;
-use crate::outgoing::{write_field, write_number};
+use crate::outgoing::write_field;
 use crate::request::{Request, Response};
+use narrows_observe::write_number;
 use narrows_plan::{ErrorPages, FixedResponse, Redirect};
 use narrows_wire::http1::{BodyKind, FieldName, Method, Version, prefers};
 use std::io::Write;

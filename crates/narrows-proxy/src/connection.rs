@@ -1,11 +1,12 @@
 //! The life of an HTTP connection.
 
 use crate::downstream::{Downstream, Next, Received};
-use crate::gate::{self, Arrival};
-use crate::worker::{OpenConnection, Place, Worker};
+use crate::gate;
+use crate::worker::{OpenConnection, Worker};
 use crate::{exchange, http2, record, secure};
 use narrows_plan::{HttpListener, Protocol};
-use narrows_runtime::{Peer, Stream};
+use narrows_runtime::Stream;
+use narrows_tls::Acceptor;
 use narrows_wire::http2::PREFACE;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -17,30 +18,20 @@ use std::time::{Duration, Instant};
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The life of an HTTP connection: the gate, TLS where the listener wants it, then HTTP/2 by ALPN or by its preface, or HTTP/1.1.
-pub(crate) async fn life(worker: Rc<Worker>, place: Place, stream: Stream, peer: Peer, open: OpenConnection) {
-    let started = Instant::now();
-    let watch = worker.deadlines.watch();
-    let mut stream = stream;
-    let mut arrival = Arrival::new(place, peer);
+///
+/// What an idle connection does not need is boxed, so that it does not carry the size of a gate, a handshake or a running exchange.
+pub(crate) async fn life(worker: Rc<Worker>, mut downstream: Downstream, open: OpenConnection) {
+    let place = downstream.arrival.place;
     let Protocol::Http(listener) = &worker.plan.listeners[place.listener].protocol else { return };
-    if let Err(refused) = gate::pass(&worker, &mut stream, &watch, listener.timeouts.head, &mut arrival).await
-    {
-        // One that left without a word is not worth a record.
-        if let Some(fault) = refused {
-            stream.reset_on_close();
-            record::add_refused(&worker, &arrival, started, b"", fault);
-        }
+    if !gate::is_open(&worker, place) && !Box::pin(downstream.pass_gate(&worker, listener)).await {
         return;
     }
-    if let Some(acceptor) = worker.tls.acceptor(place.listener) {
-        // Boxed, so that an idle connection does not carry the size of a handshake.
-        match Box::pin(secure::end_tls(&worker, acceptor, stream, &watch, &mut arrival)).await {
-            Some(inside) => stream = inside,
-            None => return,
-        }
+    if let Some(acceptor) = worker.tls.acceptor(place.listener)
+        && !Box::pin(downstream.end_tls(&worker, acceptor)).await
+    {
+        return;
     }
-    let is_http2 = arrival.tls.as_ref().is_some_and(|facts| facts.protocol == "h2");
-    let mut downstream = Downstream::new(stream, watch, arrival);
+    let is_http2 = downstream.arrival.tls.as_ref().is_some_and(|facts| facts.protocol == "h2");
     if is_http2 || requests(&worker, listener, &mut downstream).await == End::Preface {
         Box::pin(http2::life(&worker, listener, downstream, &open)).await;
     }
@@ -74,7 +65,7 @@ async fn requests(worker: &Worker, listener: &HttpListener, downstream: &mut Dow
         let may_be_preface = listener.http2.is_some()
             && downstream.arrival.tls.as_ref().is_none_or(|facts| facts.protocol.is_empty());
         if requests == 0 && received.bytes()[0] == PREFACE[0] && may_be_preface {
-            match downstream.wait_for_preface(received).await {
+            match Box::pin(downstream.wait_for_preface(received)).await {
                 Some(Beginning::Http1(bytes)) => received = bytes,
                 Some(Beginning::Http2) => return End::Preface,
                 None => return End::Closed,
@@ -82,7 +73,6 @@ async fn requests(worker: &Worker, listener: &HttpListener, downstream: &mut Dow
         }
         requests = requests.saturating_add(1);
         let last = listener.limits.requests_per_connection.is_some_and(|limit| requests >= limit);
-        // Boxed, so that an idle connection does not carry the size of a running exchange.
         match Box::pin(exchange::life(worker, listener, downstream, received, last)).await {
             Next::KeepAlive => {}
             Next::Close => return End::Closed,
@@ -101,6 +91,35 @@ enum Beginning {
 }
 
 impl Downstream {
+    /// Whether the gate lets the connection in; else it is over, and recorded.
+    async fn pass_gate(&mut self, worker: &Worker, listener: &HttpListener) -> bool {
+        let started = Instant::now();
+        let Downstream { stream, watch, arrival, .. } = self;
+        match gate::pass(worker, stream, watch, listener.timeouts.head, arrival).await {
+            Ok(()) => true,
+            Err(refused) => {
+                // One that left without a word is not worth a record.
+                if let Some(fault) = refused {
+                    stream.reset_on_close();
+                    record::add_refused(worker, arrival, started, b"", fault);
+                }
+                false
+            }
+        }
+    }
+
+    /// Whether the client's TLS could be ended; else the connection is over, and recorded.
+    async fn end_tls(&mut self, worker: &Worker, acceptor: &Acceptor) -> bool {
+        let sealed = std::mem::replace(&mut self.stream, Stream::gone());
+        match secure::end_tls(worker, acceptor, sealed, &self.watch, &mut self.arrival).await {
+            Some(inside) => {
+                self.stream = inside;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Waits for the first bytes of a request; `None` when the client closed, stayed silent, or the worker drains.
     async fn wait_for_request(&mut self, worker: &Worker, timeout: Option<Duration>) -> Option<Received> {
         if !self.leftover.is_empty() {

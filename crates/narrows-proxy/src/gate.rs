@@ -77,6 +77,11 @@ pub(crate) fn plain(end: SocketAddr) -> SocketAddr {
     SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 
+/// Whether there is nothing to find out: every connection passes as it is.
+pub(crate) fn is_open(worker: &Worker, place: Place) -> bool {
+    !worker.tells_destinations && worker.plan.listeners[place.listener].proxy_protocol.is_none()
+}
+
 /// Lets a connection in, and finds out whose it is. Of its bytes exactly the header is taken, so that whatever follows
 /// (TLS, an exchange, a flow) finds its own first byte.
 ///

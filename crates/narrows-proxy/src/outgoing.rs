@@ -99,22 +99,6 @@ pub(crate) fn write_value(value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Writes a number in decimal without formatting machinery.
-pub(crate) fn write_number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = number;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
-}
-
 /// Writes the fields that a route sets and adds on an answer of the proxy's own.
 pub(crate) fn write_own_edits(route: &Route, request: &Request<'_>, status: u16, out: &mut Vec<u8>) {
     if !route.response_edits.is_empty() {

@@ -1,5 +1,7 @@
 //! The life of a worker: it accepts, ticks, drains and ends.
 
+use crate::downstream::Downstream;
+use crate::gate::Arrival;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp, udp};
 use narrows_observe::AccessLog;
@@ -56,7 +58,9 @@ fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
     let owned = Rc::clone(worker);
     match &worker.plan.listeners[place.listener].protocol {
         Protocol::Http(_) => {
-            tokio::task::spawn_local(connection::life(owned, place, stream, peer, open));
+            let arrival = Arrival::new(place, peer);
+            let downstream = Downstream::new(stream, worker.deadlines.watch(), arrival);
+            tokio::task::spawn_local(connection::life(owned, downstream, open));
         }
         Protocol::Tcp(_) => {
             tokio::task::spawn_local(tcp::life(owned, place, stream, peer, open));

@@ -160,8 +160,7 @@ impl Stream {
 
     /// Has the event loop report bytes again that it has reported and that were only looked at.
     pub fn unpeek(&mut self) -> io::Result<()> {
-        let gone = Stream::Fresh(FreshStream { stream: None, was_read: false });
-        *self = match std::mem::replace(self, gone) {
+        *self = match std::mem::replace(self, Stream::gone()) {
             Stream::Tcp(stream) => Stream::fresh(stream.into_std()?),
             Stream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream.into_std()?)?),
             other @ (Stream::Fresh(_) | Stream::Layered(_)) => other,
@@ -300,6 +299,11 @@ impl Stream {
             Stream::Layered(layer) => layer.socket(),
             socket => Some(socket),
         }
+    }
+
+    /// A stream that is over, for the place of one that was taken away.
+    pub fn gone() -> Self {
+        Stream::Fresh(FreshStream { stream: None, was_read: true })
     }
 
     /// A stream that was accepted, non-blocking.

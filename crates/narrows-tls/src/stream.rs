@@ -40,7 +40,7 @@ impl TlsStream {
     pub(crate) fn into_socket(mut self) -> Stream {
         self.said_farewell = true;
         // It is there until the session is dropped or taken apart here.
-        self.socket.take().unwrap_or_else(|| Stream::Layered(Box::new(Ended)))
+        self.socket.take().unwrap_or_else(Stream::gone)
     }
 
     /// Receives sealed bytes into the session: how many, 0 at the end.
@@ -228,28 +228,5 @@ fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         result => Poll::Ready(result),
-    }
-}
-
-/// A stream that is over.
-#[derive(Debug)]
-struct Ended;
-
-impl Layer for Ended {
-    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(0))
-    }
-    fn poll_write(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
-    }
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-    fn is_stale_now(&mut self) -> bool {
-        true
-    }
-    fn reset_on_close(&mut self) {}
-    fn socket(&self) -> Option<&Stream> {
-        None
     }
 }

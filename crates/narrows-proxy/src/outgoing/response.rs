@@ -1,8 +1,9 @@
 //! The head of a response on its way downstream.
 
-use super::{copy_fields, is_edited_away, write_edits, write_field, write_number};
+use super::{copy_fields, is_edited_away, write_edits, write_field};
 use crate::flow::Recode;
 use crate::request::{Request, Response};
+use narrows_observe::write_number;
 use narrows_plan::{HeaderEdit, HttpListener, ServerPolicy};
 use narrows_wire::http1::{FieldName, ResponseHead, Version};
 use std::io::Write;
