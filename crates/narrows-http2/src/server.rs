@@ -128,6 +128,12 @@ impl Server {
         }
     }
 
+    /// Once the connection is over: waits until the client has closed its side too. Without that, what it still sends would make the kernel
+    /// answer with a reset, and the client would lose what it has not read yet (RFC 9112 section 9.6 says it of HTTP/1.1).
+    pub fn poll_client_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.transport.borrow_mut().poll_discard(context)
+    }
+
     /// Requests that are being answered.
     pub fn running(&self) -> usize {
         self.running.get()

@@ -97,6 +97,17 @@ impl Transport {
         self.sent < self.out.len()
     }
 
+    /// Reads and forgets what still comes; ready at its end.
+    pub(crate) fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut forgotten = [0; 4096];
+        loop {
+            match ready!(self.stream.poll_read(context, &mut forgotten)) {
+                Ok(count) if count > 0 => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
     fn poll_receive(&mut self, context: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.flood.is_some() {
             return Poll::Pending;

@@ -29,7 +29,7 @@ pub(crate) async fn life(
     let http2 = listener.http2.unwrap_or_default();
     let limits = ServerLimits { http2, head_bytes: listener.limits.head_bytes };
     let mut connection = match Server::begin(stream, leftover, limits, &watch).await {
-        Ok(server) => Connection { server, watch, listener, requests: 0, awaited: None },
+        Ok(server) => Connection { server, watch, listener, requests: 0, awaited: None, gave_up: false },
         Err(failure) => return record_failure(worker, &arrival, started, failure),
     };
     while let Some(stream) = poll_fn(|context| connection.poll_next(context, worker)).await {
@@ -41,8 +41,10 @@ pub(crate) async fn life(
             OpenConnection::new(worker),
         ));
     }
-    if let Some(failure) = connection.server.failure() {
-        record_failure(worker, &arrival, started, failure);
+    match connection.server.failure() {
+        Some(failure) => record_failure(worker, &arrival, started, failure),
+        None if connection.gave_up => {}
+        None => connection.linger().await,
     }
 }
 
@@ -61,6 +63,8 @@ struct Connection<'a> {
     requests: u32,
     /// What the deadline is set for, and how many bytes had left then.
     awaited: Option<(Awaited, u64)>,
+    /// Whether the client let its time pass.
+    gave_up: bool,
 }
 
 /// What a connection waits for.
@@ -101,7 +105,10 @@ impl Connection<'_> {
             self.set_deadline(awaited);
             match self.watch.poll_expired(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) if is_draining || awaited == Awaited::Taking => return Poll::Ready(None),
+                Poll::Ready(()) if is_draining || awaited == Awaited::Taking => {
+                    self.gave_up = true;
+                    return Poll::Ready(None);
+                }
                 Poll::Ready(()) => self.say_farewell(),
             }
         }
@@ -127,6 +134,16 @@ impl Connection<'_> {
                 Awaited::Anything => self.listener.timeouts.keep_alive,
             });
         }
+    }
+
+    /// Everything was sent: gives the client a moment to read it.
+    async fn linger(&mut self) {
+        self.watch.set(Some(FAREWELL));
+        poll_fn(|context| match self.server.poll_client_closed(context) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.watch.poll_expired(context),
+        })
+        .await;
     }
 
     fn say_farewell(&mut self) {
