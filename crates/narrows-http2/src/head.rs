@@ -217,6 +217,18 @@ pub(crate) fn response_to_http1(
     (out, chunked)
 }
 
+/// The answer that switches protocols: what an HTTP/1.1 client hears when an extended CONNECT has succeeded.
+pub(crate) fn switching_to_http1(protocol: &[u8], accept: &str, headers: &HeaderMap) -> Vec<u8> {
+    let mut out = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n".to_vec();
+    put(b"Upgrade", protocol, &mut out);
+    for (name, value) in headers {
+        put(name.as_str().as_bytes(), value.as_bytes(), &mut out);
+    }
+    put(b"Sec-WebSocket-Accept", accept.as_bytes(), &mut out);
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
 /// Makes it a message of another type, whose length nobody knows.
 pub(crate) fn set_type(content_type: &str, headers: &mut HeaderMap) {
     headers.remove(CONTENT_LENGTH);

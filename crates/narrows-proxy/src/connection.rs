@@ -20,7 +20,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// The life of an HTTP connection: the gate, TLS where the listener wants it, then HTTP/2 by ALPN or by its preface, or HTTP/1.1.
 ///
 /// What an idle connection does not need is boxed, so that it does not carry the size of a gate, a handshake or a running exchange.
-pub(crate) async fn life(worker: Rc<Worker>, mut downstream: Downstream, open: OpenConnection) {
+pub(crate) async fn life(worker: Rc<Worker>, mut downstream: Downstream, _open: OpenConnection) {
     let place = downstream.arrival.place;
     let Protocol::Http(listener) = &worker.plan.listeners[place.listener].protocol else { return };
     if !gate::is_open(&worker, place) && !Box::pin(downstream.pass_gate(&worker, listener)).await {
@@ -33,7 +33,7 @@ pub(crate) async fn life(worker: Rc<Worker>, mut downstream: Downstream, open: O
     }
     let is_http2 = downstream.arrival.tls.as_ref().is_some_and(|facts| facts.protocol == "h2");
     if is_http2 || requests(&worker, listener, &mut downstream).await == End::Preface {
-        Box::pin(http2::life(&worker, listener, downstream, &open)).await;
+        Box::pin(http2::life(&worker, listener, downstream)).await;
     }
 }
 

@@ -17,12 +17,7 @@ use std::time::{Duration, Instant};
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The life of an HTTP/2 connection. `downstream.leftover` is what was read of it.
-pub(crate) async fn life(
-    worker: &Rc<Worker>,
-    listener: &HttpListener,
-    downstream: Downstream,
-    _open: &OpenConnection,
-) {
+pub(crate) async fn life(worker: &Rc<Worker>, listener: &HttpListener, downstream: Downstream) {
     let started = Instant::now();
     let Downstream { stream, leftover, watch, arrival, .. } = downstream;
     watch.set(listener.timeouts.head);

@@ -11,7 +11,9 @@ use h2::{Reason, RecvStream};
 use http::Response;
 use narrows_runtime::{Layer, Stream};
 use narrows_wire::grpc_web::GrpcWeb;
-use narrows_wire::http1::{BodyFraming, FieldName, Method, Progress, RequestHead, parse_request};
+use narrows_wire::http1::{
+    BodyFraming, FieldName, Method, Progress, RequestHead, list_members, parse_request,
+};
 use sha1::{Digest, Sha1};
 use std::future::Future;
 use std::io;
@@ -29,10 +31,8 @@ pub(crate) struct ClientMessage {
     head: Vec<u8>,
     read: usize,
     method: Method,
-    /// What an HTTP/1.1 client expects as the proof of a WebSocket handshake.
-    accept: Option<String>,
     grpc_web: Option<GrpcWeb>,
-    is_upgrade: bool,
+    upgrade: Option<Upgrade>,
     was_refused: bool,
 }
 
@@ -64,9 +64,8 @@ impl ClientMessage {
             head: Vec::new(),
             read: 0,
             method: Method::Get,
-            accept: None,
             grpc_web: None,
-            is_upgrade: false,
+            upgrade: None,
             was_refused: false,
         }
     }
@@ -102,8 +101,7 @@ impl ClientMessage {
             head::set_type(&web.grpc_type(), request.headers_mut());
         }
         self.method = parsed.method;
-        self.is_upgrade = parsed.upgrade;
-        self.accept = parsed.upgrade.then(|| accept_of(&parsed, bytes));
+        self.upgrade = parsed.upgrade.then(|| Upgrade::of(&parsed, bytes));
         let framing = if parsed.upgrade { BodyFraming::UntilClose } else { parsed.framing };
         let ended = matches!(framing, BodyFraming::None | BodyFraming::Length(0));
         let (answer, stream) = self.send.send_request(request, ended).map_err(|error| {
@@ -136,20 +134,8 @@ impl ClientMessage {
 
     fn take_answer(&mut self, answer: Response<RecvStream>) {
         let (mut parts, body) = answer.into_parts();
-        if self.is_upgrade && parts.status.is_success() {
-            let mut out =
-                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n".to_vec();
-            for (name, value) in &parts.headers {
-                out.extend_from_slice(name.as_str().as_bytes());
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(value.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
-            if let Some(accept) = &self.accept {
-                out.extend_from_slice(format!("Sec-WebSocket-Accept: {accept}\r\n").as_bytes());
-            }
-            out.extend_from_slice(b"\r\n");
-            self.head = out;
+        if let Some(upgrade) = self.upgrade.as_ref().filter(|_| parts.status.is_success()) {
+            self.head = head::switching_to_http1(&upgrade.protocol, &upgrade.accept, &parts.headers);
             self.answer = Answer::Body(Incoming::new(body, Framing::Plain));
             return;
         }
@@ -257,6 +243,22 @@ impl Drop for ClientMessage {
 /// Whether the server says that it has done nothing with the request (RFC 9113 sections 6.8 and 8.7).
 fn is_refusal(error: &h2::Error) -> bool {
     error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
+}
+
+/// What an HTTP/1.1 client that asked for another protocol expects to hear.
+struct Upgrade {
+    /// The protocol, as it was asked for.
+    protocol: Vec<u8>,
+    /// The proof of a WebSocket handshake.
+    accept: String,
+}
+
+impl Upgrade {
+    fn of(head: &RequestHead, bytes: &[u8]) -> Self {
+        let wanted = head.field(FieldName::Upgrade).map_or(&[][..], |field| field.value.of(bytes));
+        let protocol = list_members(wanted).next().unwrap_or_default().to_vec();
+        Upgrade { protocol, accept: accept_of(head, bytes) }
+    }
 }
 
 /// The proof that a WebSocket handshake was understood (RFC 6455 section 4.2.2).
