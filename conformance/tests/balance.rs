@@ -17,7 +17,7 @@ fn named(name: &'static str) -> Backend {
 fn the_same_client_address_gets_the_same_server_over_http_and_tcp() {
     let servers = [named("a"), named("b"), named("c")];
     for protocol in ["http", "tcp"] {
-        for balance in ["source-hash", "consistent-hash"] {
+        for balance in ["hash", "consistent-hash"] {
             let narrows = Setup::new()
                 .upstream_with(
                     "app",

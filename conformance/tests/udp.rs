@@ -314,7 +314,7 @@ fn datagrams_that_no_route_takes_are_dropped_and_told_once() {
 
 #[test]
 fn hashing_keeps_a_client_address_with_its_endpoint() {
-    for balance in ["source-hash", "consistent-hash"] {
+    for balance in ["hash", "consistent-hash"] {
         let servers = [DatagramServer::named("a"), DatagramServer::named("b"), DatagramServer::named("c")];
         let narrows = Setup::udp(&servers[0], "")
             .upstream_with("app", &[&servers[0], &servers[1], &servers[2]], &format!("balance: {balance}"))

@@ -22,6 +22,7 @@ use crate::tree::Text;
 use narrows_plan::{AccessLog, Plan, Settings, UpstreamId};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Lowers what all files hold; each comes with the folder that its relative paths start from.
 pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporter) -> Option<Plan> {
@@ -44,7 +45,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
             }
             let id = UpstreamId(u32::try_from(plan.upstreams.len()).unwrap_or(u32::MAX));
             lowering.names.insert(name.text.clone(), (id, name.place));
-            plan.upstreams.push(lowering.upstream(name, upstream));
+            plan.upstreams.push(Arc::new(lowering.upstream(name, upstream)));
         }
     }
     lowering.used = vec![false; plan.upstreams.len()];

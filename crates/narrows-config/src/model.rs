@@ -82,7 +82,7 @@ table! {
         /// with a weight.
         endpoints: Endpoints = REQUIRED,
         /// How a server is chosen: `round-robin` takes each in turn in proportion to the weights, `least-request` the
-        /// one with the fewest running requests in proportion to its weight, `source-hash` and `consistent-hash` always the
+        /// one with the fewest running requests in proportion to its weight, `hash` and `consistent-hash` always the
         /// same one for the same client address; with `consistent-hash` few clients move when servers are added or removed.
         balance: Balance = "round-robin",
         /// How connections are kept.
@@ -122,7 +122,7 @@ choice! {
         /// The fewest running requests.
         LeastRequest = "least-request",
         /// The client's address points to one.
-        SourceHash = "source-hash",
+        Hash = "hash",
         /// The same, and few clients move when servers change.
         ConsistentHash = "consistent-hash",
     }

@@ -60,7 +60,7 @@ fn the_smallest_configuration_has_every_default() {
     let fallback = http.fallback.as_ref().expect("a fallback");
     assert!(matches!(fallback.action, Action::Upstream(id) if &*plan.upstream(id).name == "app"));
     let upstream = &plan.upstreams[0];
-    assert_eq!((upstream.balance, upstream.retries), (Balance::RoundRobin, defaults::RETRIES));
+    assert_eq!((upstream.balancing.method, upstream.retry.limit), (Balance::RoundRobin, defaults::RETRIES));
     assert_eq!(upstream.pool, Default::default());
     assert_eq!(plan.settings, Default::default());
 }

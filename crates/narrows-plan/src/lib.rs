@@ -7,24 +7,35 @@
 //!
 //! Invariant: this crate does no I/O, knows no dialect and imports no other room.
 
+mod balance;
 pub mod defaults;
 mod expression;
 mod facts;
+mod health;
+mod limits;
 mod listener;
 mod network;
 mod origin;
 mod pattern;
 mod proxy_protocol;
+mod retry;
 mod route;
 mod route_table;
 mod settings;
+mod stickiness;
 mod template;
 mod tls;
 mod udp;
 mod upstream;
 
+pub use balance::{Balance, Balancing};
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
 pub use facts::{Fact, Facts};
+pub use health::{
+    AgentCheck, CheckKind, Expect, HealthCheck, HttpCheck, LatencyOutlier, PassiveCheck, StartState,
+    SuccessRate,
+};
+pub use limits::{AdaptiveConcurrency, Breaker, EndpointLimits, QueueLimits, UpstreamLimits};
 pub use listener::{
     Bind, ErrorPage, ErrorPages, ForwardPath, Forwarded, Http2Limits, HttpLimits, HttpListener, HttpTimeouts,
     Listener, PathMatching, Protocol, ServerPolicy, StatusPattern, TcpListener, TcpRoute, TcpTimeouts,
@@ -34,16 +45,23 @@ pub use network::Network;
 pub use origin::{FileId, Origin};
 pub use pattern::Pattern;
 pub use proxy_protocol::{ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion};
-pub use route::{Action, FixedResponse, HeaderEdit, PathRewrite, Redirect, Route, Split};
+pub use retry::{RetryConditions, RetryPolicy};
+pub use route::{Action, FixedResponse, HeaderEdit, Mirror, PathRewrite, Redirect, Route, Split};
 pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
 pub use settings::{AccessLog, LogFormat, Settings};
+pub use stickiness::{CookieMode, CookieValue, SameSite, StickBy, StickTable, Stickiness, StickyCookie};
 pub use template::{Part, Template};
 pub use tls::{
     CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, File, ServerTls, TlsPolicy,
     TlsProfile, TlsVersion,
 };
 pub use udp::{SessionLimits, UdpListener, UdpTimeouts};
-pub use upstream::{Address, Balance, Endpoint, PoolLimits, Upstream, UpstreamId, UpstreamProtocol};
+pub use upstream::{
+    Address, AddressFamily, AdminState, Endpoint, PoolLimits, Resolver, Upstream, UpstreamId,
+    UpstreamProtocol, WhenDown,
+};
+
+use std::sync::Arc;
 
 /// One whole configuration, ready to run.
 #[derive(Debug, Default)]
@@ -55,7 +73,7 @@ pub struct Plan {
     /// What is listened on, in the order of the text.
     pub listeners: Vec<Listener>,
     /// Where traffic goes; [`UpstreamId`] is the index.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<Arc<Upstream>>,
 }
 
 impl Plan {

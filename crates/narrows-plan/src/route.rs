@@ -1,6 +1,7 @@
 //! What happens to a request that a rule took.
 
-use crate::{ErrorPages, HttpTimeouts, Origin, Pattern, Template, UpstreamId};
+use crate::{ErrorPages, HttpTimeouts, Origin, Pattern, RetryPolicy, Template, UpstreamId};
+use std::time::Duration;
 
 /// One route of an HTTP listener: conditions stand in the listener's [`RouteTable`](crate::RouteTable) under the same
 /// index, this is what is done.
@@ -28,6 +29,29 @@ pub struct Route {
     pub timeouts: HttpTimeouts,
     /// Largest request body, bytes; `None` is unlimited.
     pub body_limit: Option<u64>,
+    /// When a request is sent again, in place of the upstream's rules.
+    pub retry: Option<Box<RetryPolicy>>,
+    /// Labels that the endpoint must have, and the values that it must have there. Empty asks for none.
+    pub subset: Vec<(Box<str>, Template)>,
+    /// What goes before in a queue: lower first, 0 is usual.
+    pub queue_priority: i32,
+    /// Upstreams that get a copy of requests.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// An upstream that gets a copy of requests; its answers are thrown away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// The upstream.
+    pub upstream: UpstreamId,
+    /// How many requests are copied, of 10,000.
+    pub share: u32,
+    /// A request with a larger body is not copied, bytes.
+    pub body: usize,
+    /// Copies that run at one time, per worker; what is over that is not copied.
+    pub running: u32,
+    /// How long the answer is waited for.
+    pub timeout: Duration,
 }
 
 /// The end of a route.
@@ -41,6 +65,8 @@ pub enum Action {
     Respond(FixedResponse),
     /// Send the client elsewhere.
     Redirect(Redirect),
+    /// Tell the state of all upstreams, in JSON.
+    Status,
 }
 
 /// Upstreams that share a route by weight.

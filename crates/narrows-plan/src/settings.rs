@@ -15,6 +15,8 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// How an access record is written.
     pub log_format: LogFormat,
+    /// Where this process stands; see [`Balancing::prefers_zone`](crate::Balancing::prefers_zone).
+    pub zone: Option<Box<str>>,
 }
 
 impl Default for Settings {
@@ -24,6 +26,7 @@ impl Default for Settings {
             drain: defaults::DRAIN,
             access_log: AccessLog::Off,
             log_format: LogFormat::Text,
+            zone: None,
         }
     }
 }

@@ -82,6 +82,18 @@ impl Answer {
         }
     }
 
+    /// A JSON text that was made elsewhere.
+    pub(crate) fn json(text: &str) -> Self {
+        Answer {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: text.as_bytes().to_vec(),
+            location: None,
+            fault: None,
+            grpc: None,
+        }
+    }
+
     /// The same address under https.
     pub(crate) fn to_https(request: &Request<'_>) -> Self {
         let target = String::from_utf8_lossy(request.head.path_and_query.of(request.bytes));

@@ -155,6 +155,10 @@ impl<'a> Exchange<'a, '_> {
             Action::Upstream(upstream) => {
                 return self.pass(route, matched_prefix, &request, *upstream, answer_memory).await;
             }
+            Action::Status => {
+                let state = self.worker.link.status.borrow().clone();
+                Answer::json(&state)
+            }
             Action::Split(split) => {
                 let upstream = split.choose(self.worker.split_point(split.total));
                 return self.pass(route, matched_prefix, &request, upstream, answer_memory).await;
@@ -189,7 +193,7 @@ impl<'a> Exchange<'a, '_> {
     ) -> Next {
         let Exchange { worker, listener, last, .. } = *self;
         let cluster = worker.cluster(upstream);
-        self.outcome.upstream = &cluster.name;
+        self.outcome.upstream = &cluster.upstream.name;
         let limit = match (route.timeouts.request, request.grpc_timeout()) {
             (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
             (ours, theirs) => ours.or(theirs),

@@ -34,6 +34,8 @@ pub enum Fault {
     NoRoute,
     /// The whole exchange took too long.
     RequestTimedOut,
+    /// No endpoint of the upstream is available.
+    NoEndpoint,
     /// No endpoint could be reached.
     Connect(ConnectFailure),
     /// The upstream closed before it answered.
@@ -174,6 +176,9 @@ impl Fault {
             }
             Fault::RequestTimedOut => {
                 (Proxy, 504, "request-timed-out", "http_response_timeout", "The request took too long.")
+            }
+            Fault::NoEndpoint => {
+                (Upstream, 503, "no-endpoint", "destination_unavailable", "No server behind is available.")
             }
             Fault::Connect(ConnectFailure::Refused) => (
                 Upstream,

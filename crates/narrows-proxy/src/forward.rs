@@ -14,8 +14,9 @@ use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
 use attempt::{Answered, Attempt, Failed};
-use narrows_upstream::{ConnectFailure, Purpose, Tried};
+use narrows_upstream::{AttemptFailure, EndpointState, Purpose, Tried, Wanted};
 use narrows_wire::http1::BodyFraming;
+use std::rc::Rc;
 
 /// Why no endpoint answered. Nothing was sent to the client yet.
 pub(crate) struct Unanswered {
@@ -58,7 +59,7 @@ pub(crate) async fn life<'a>(
     }
 }
 
-/// Attempts until an endpoint answers: its index, and the answer. `downstream.leftover[..body_start]` is what is there of the body.
+/// Attempts until an endpoint answers: which one, and the answer. `downstream.leftover[..body_start]` is what is there of the body.
 async fn attempts<'a>(
     forwarding: &Forwarding<'a, '_>,
     downstream: &mut Downstream,
@@ -66,20 +67,24 @@ async fn attempts<'a>(
     body_start: usize,
     memory: &mut AnswerMemory,
     outcome: &mut Outcome<'a>,
-) -> Result<(usize, Answered), Fault> {
+) -> Result<(Rc<EndpointState>, Answered), Fault> {
     let Forwarding { worker, route, request, cluster, .. } = *forwarding;
     let AnswerMemory { head: response, out } = memory;
     let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
 
     // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
-    let preface = preface(cluster.proxy_protocol, &downstream.arrival, "");
+    let preface = preface(cluster.upstream.proxy_protocol, &downstream.arrival, "");
     let mut tried = Tried::default();
-    let mut retries = cluster.retries;
-    let mut fault = Fault::Connect(ConnectFailure::Unreachable);
-    'endpoints: while let Some(index) = cluster.pick(&tried, request.client) {
-        let endpoint = cluster.endpoint(index);
+    let mut retries = cluster.upstream.retry.limit;
+    let mut fault = None;
+    'endpoints: loop {
+        let wanted = Wanted { client: request.client, key: None, tried: &tried };
+        let endpoint = match cluster.pick(&wanted) {
+            Ok(endpoint) => endpoint,
+            Err(_) => return Err(fault.unwrap_or(Fault::NoEndpoint)),
+        };
         let _running = endpoint.begin();
-        outcome.endpoint = &endpoint.label;
+        outcome.endpoint = Some(Rc::clone(&endpoint));
         let mut pooled = match preface.is_empty() {
             true => endpoint.reuse(worker.now(), !repeatable),
             false => None,
@@ -95,12 +100,13 @@ async fn attempts<'a>(
                     match endpoint.connect(Purpose::Http, &downstream.watch, timeout, &preface).await {
                         Ok(connection) => connection,
                         Err(failure) => {
-                            fault = Fault::Connect(failure);
+                            endpoint.failed(AttemptFailure::Connect);
                             if retries == 0 {
-                                return Err(fault);
+                                return Err(Fault::Connect(failure));
                             }
+                            fault = Some(Fault::Connect(failure));
                             retries -= 1;
-                            tried.add(index);
+                            tried.add(endpoint.id());
                             continue 'endpoints;
                         }
                     }
@@ -113,31 +119,33 @@ async fn attempts<'a>(
             out.extend_from_slice(&downstream.leftover[..body_start]);
             let attempt = Attempt { forwarding, downstream, upload, connection, out };
             match attempt.run(response).await {
-                Ok(answered) => return Ok((index, answered)),
+                Ok(answered) => {
+                    endpoint.succeeded(None);
+                    return Ok((endpoint, answered));
+                }
                 Err(Failed { fault: failed, unanswered, unsent, refused }) => {
-                    fault = failed;
+                    fault = Some(failed);
                     let safe = unanswered && !upload.was_read() && (repeatable || unsent);
                     if !safe {
-                        return Err(fault);
+                        return Err(failed);
                     }
                     if reused {
                         continue;
                     }
                     if retries == 0 {
-                        return Err(fault);
+                        return Err(failed);
                     }
                     retries -= 1;
                     // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
                     if refused && cluster.is_single() {
                         continue;
                     }
-                    tried.add(index);
+                    tried.add(endpoint.id());
                     continue 'endpoints;
                 }
             }
         }
     }
-    Err(fault)
 }
 
 /// The answer is there: relay it, then decide which connections live on.
@@ -146,7 +154,7 @@ async fn finish(
     downstream: &mut Downstream,
     memory: &mut AnswerMemory,
     mut upload: Flow,
-    endpoint: usize,
+    endpoint: Rc<EndpointState>,
     answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
@@ -169,8 +177,8 @@ async fn finish(
         return Next::Close;
     }
     downstream.leftover.append(&mut upload.excess);
-    if relayed.reusable && upload.is_over() && forwarding.cluster.proxy_protocol.is_none() {
-        forwarding.cluster.release(endpoint, relayed.connection, forwarding.worker.now());
+    if relayed.reusable && upload.is_over() && forwarding.cluster.upstream.proxy_protocol.is_none() {
+        endpoint.release(relayed.connection, forwarding.worker.now());
     }
     match relayed.keep_alive {
         true => Next::KeepAlive,

@@ -7,7 +7,9 @@ use crate::worker::{ExchangeMemory, Worker};
 use crate::{Fault, client};
 use narrows_observe::{AccessRecord, Calendar};
 use narrows_plan::HttpListener;
+use narrows_upstream::EndpointState;
 use narrows_wire::http1::FieldName;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What happened, for the record.
@@ -15,7 +17,7 @@ use std::time::Instant;
 pub(crate) struct Outcome<'a> {
     pub(crate) route: &'a str,
     pub(crate) upstream: &'a str,
-    pub(crate) endpoint: &'a str,
+    pub(crate) endpoint: Option<Rc<EndpointState>>,
     pub(crate) attempts: u32,
     pub(crate) status: u16,
     pub(crate) received: u64,
@@ -60,7 +62,7 @@ pub(crate) fn add(
         user_agent: value(FieldName::UserAgent),
         route: outcome.route,
         upstream: outcome.upstream,
-        endpoint: outcome.endpoint,
+        endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
         datagrams: None,
         attempts: outcome.attempts,
         fault: outcome.fault.map_or("", |fault| fault.meaning().code),

@@ -4,6 +4,7 @@ use crate::downstream::Downstream;
 use crate::gate::Arrival;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp, udp};
+use narrows_control::Link;
 use narrows_observe::AccessLog;
 use narrows_plan::{Plan, Protocol};
 use narrows_runtime::{Accepted, Peer, PhaseWatch, Stream, TICK, accept};
@@ -20,11 +21,16 @@ pub(crate) async fn life(
     workers: usize,
     plan: Arc<Plan>,
     tls: TlsContexts,
+    link: Link,
     sockets: Vec<(Place, Socket)>,
     log: Option<AccessLog>,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(number, plan, tls, log));
+    let worker = Rc::new(Worker::new(number, plan, tls, link, log));
+    let following = tokio::task::spawn_local({
+        let worker = Rc::clone(&worker);
+        async move { worker.follow().await }
+    });
     for (place, socket) in sockets {
         if let Protocol::Udp(listener) = &worker.plan.listeners[place.listener].protocol {
             let sharing = if listener.quic { 1 } else { workers };
@@ -49,6 +55,7 @@ pub(crate) async fn life(
         () = tokio::time::sleep(worker.plan.settings.drain) => {}
     }
     ticking.abort();
+    following.abort();
     Ok(())
 }
 

@@ -3,15 +3,15 @@
 use crate::run;
 use crate::say::say;
 use crate::worker::Place;
+use narrows_control::Control;
 use narrows_observe::LogSink;
-use narrows_plan::{AccessLog, Address, Bind, Plan, Protocol};
+use narrows_plan::{AccessLog, Bind, Plan, Protocol};
 use narrows_runtime::{
-    BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, bind_datagrams, phases, spawn_worker,
+    BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, bind_datagrams, phases, spawn_thread,
 };
 use narrows_tls::{Reloading, TlsContexts};
 use socket2::Socket;
 use std::io;
-use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -51,18 +51,6 @@ pub enum StartError {
         /// The address and what the system said.
         source: BindError,
     },
-    /// The name of an endpoint has no address.
-    #[error("{place}: upstream {upstream}: cannot look up {name}: {source}")]
-    Resolve {
-        /// `file:line:column`.
-        place: String,
-        /// The upstream.
-        upstream: String,
-        /// The name and port.
-        name: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
     /// The access log cannot be opened.
     #[error("cannot open the access log {path}: {source}")]
     AccessLog {
@@ -76,16 +64,15 @@ pub enum StartError {
     Reloading(#[source] io::Error),
     /// The system gives no thread.
     #[error(transparent)]
-    Worker(#[from] SpawnError),
+    Thread(#[from] SpawnError),
 }
 
 impl Server {
-    /// Looks up the endpoints' names, opens the access log and binds every address for `workers` workers. `tls` was loaded from the plan.
+    /// Opens the access log and binds every address for `workers` workers. `tls` was loaded from the plan.
     ///
     /// # Errors
     /// The first thing that cannot be had; everything else is let go of.
-    pub fn bind(mut plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
-        resolve(&mut plan)?;
+    pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
         let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
             path: match &plan.settings.access_log {
                 AccessLog::File(path) => path.display().to_string(),
@@ -150,8 +137,10 @@ impl Server {
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
     pub fn start(mut self) -> Result<Running, StartError> {
-        let (control, phase) = phases();
+        let (phases, phase) = phases();
+        let control = Control::start(Arc::clone(&self.plan), self.tls.clone(), say)?;
         let mut running = Running {
+            phases,
             control,
             threads: Vec::new(),
             sink: None,
@@ -162,8 +151,9 @@ impl Server {
         for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             let log = self.sink.as_ref().map(LogSink::worker_log);
             let (plan, tls, phase) = (Arc::clone(&self.plan), self.tls.clone(), phase.clone());
-            let life = move || run::life(number, workers, plan, tls, sockets, log, phase);
-            running.threads.push(spawn_worker(number, life)?);
+            let link = running.control.link();
+            let life = move || run::life(number, workers, plan, tls, link, sockets, log, phase);
+            running.threads.push(spawn_thread(&format!("worker-{number}"), life)?);
         }
         running.sink = self.sink.take();
         Ok(running)
@@ -179,7 +169,8 @@ impl Drop for Server {
 /// Running workers. Dropping it stops them at once and waits for them.
 #[derive(Debug)]
 pub struct Running {
-    control: PhaseControl,
+    phases: PhaseControl,
+    control: Control,
     threads: Vec<JoinHandle<io::Result<()>>>,
     sink: Option<LogSink>,
     unix_paths: Vec<PathBuf>,
@@ -190,12 +181,12 @@ impl Running {
     /// Begins a graceful stop: no new connection, idle ones are closed, running work is finished within the plan's
     /// `drain`.
     pub fn drain(&self) {
-        self.control.enter(Phase::Draining);
+        self.phases.enter(Phase::Draining);
     }
 
     /// Ends everything now.
     pub fn stop(&self) {
-        self.control.enter(Phase::Stopped);
+        self.phases.enter(Phase::Stopped);
     }
 
     /// Whether all workers have ended.
@@ -232,33 +223,4 @@ fn remove_sockets(paths: &[PathBuf]) {
     for path in paths {
         let _ = std::fs::remove_file(path);
     }
-}
-
-/// Puts an address in the place of each endpoint's name: the first that the system's resolver gives.
-fn resolve(plan: &mut Plan) -> Result<(), StartError> {
-    let files = std::mem::take(&mut plan.files);
-    let names = Plan { files, ..Plan::default() };
-    for upstream in &mut plan.upstreams {
-        for endpoint in &mut upstream.endpoints {
-            if let Address::Name(host, port) = &endpoint.address {
-                let missing = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                let found = (&**host, *port)
-                    .to_socket_addrs()
-                    .and_then(|mut addresses| addresses.next().ok_or_else(missing));
-                match found {
-                    Ok(address) => endpoint.address = Address::Socket(address),
-                    Err(source) => {
-                        return Err(StartError::Resolve {
-                            place: names.locate(endpoint.origin),
-                            upstream: upstream.name.to_string(),
-                            name: endpoint.address.to_string(),
-                            source,
-                        });
-                    }
-                }
-            }
-        }
-    }
-    plan.files = names.files;
-    Ok(())
 }

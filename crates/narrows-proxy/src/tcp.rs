@@ -9,7 +9,7 @@ use crate::{Fault, record, secure};
 use narrows_observe::AccessRecord;
 use narrows_plan::{Protocol, Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
-use narrows_upstream::{Cluster, ConnectFailure, Connection, Purpose, Running, Tried};
+use narrows_upstream::{AttemptFailure, Cluster, Connection, EndpointState, Purpose, Running, Tried, Wanted};
 use narrows_wire::client_hello::{self, Peek};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use std::time::Instant;
 struct Outcome<'a> {
     route: &'a str,
     upstream: &'a str,
-    endpoint: &'a str,
+    endpoint: Option<Rc<EndpointState>>,
     attempts: u32,
     server_name: String,
     moved: Moved,
@@ -90,9 +90,9 @@ async fn carry<'a>(
     };
     let upstream = route(listener, &facts, outcome)?;
     let cluster = worker.cluster(upstream);
-    outcome.upstream = &cluster.name;
+    outcome.upstream = &cluster.upstream.name;
     outcome.server_name = std::mem::take(&mut hello.server_name);
-    let preface = preface(cluster.proxy_protocol, arrival, &outcome.server_name);
+    let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
     let (mut connection, running) =
         connect(cluster, listener, arrival.peer, watch, &preface, outcome).await?;
 
@@ -172,20 +172,26 @@ async fn connect<'a>(
     outcome: &mut Outcome<'a>,
 ) -> Result<(Connection, Running), Fault> {
     let mut tried = Tried::default();
-    let mut failure = ConnectFailure::Unreachable;
-    for _ in 0..=cluster.retries {
-        let Some(index) = cluster.pick(&tried, peer.address()) else { break };
-        let endpoint = cluster.endpoint(index);
-        outcome.endpoint = &endpoint.label;
+    let mut fault = Fault::NoEndpoint;
+    for _ in 0..=cluster.upstream.retry.limit {
+        let wanted = Wanted { client: peer.address(), key: None, tried: &tried };
+        let Ok(endpoint) = cluster.pick(&wanted) else { break };
+        outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;
         let running = endpoint.begin();
         match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
-            Ok(connection) => return Ok((connection, running)),
-            Err(failed) => failure = failed,
+            Ok(connection) => {
+                endpoint.succeeded(None);
+                return Ok((connection, running));
+            }
+            Err(failure) => {
+                endpoint.failed(AttemptFailure::Connect);
+                fault = Fault::Connect(failure);
+            }
         }
-        tried.add(index);
+        tried.add(endpoint.id());
     }
-    Err(Fault::Connect(failure))
+    Err(fault)
 }
 
 fn add_record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {
@@ -197,7 +203,7 @@ fn add_record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Ou
         duration: started.elapsed(),
         route: outcome.route,
         upstream: outcome.upstream,
-        endpoint: outcome.endpoint,
+        endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
         attempts: outcome.attempts,
         fault: outcome.moved.fault.map_or("", |fault| fault.meaning().code),
         ..record::blank(worker, arrival, b"TCP")

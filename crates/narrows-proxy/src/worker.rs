@@ -2,11 +2,12 @@
 
 use crate::request::RequestMemory;
 use crate::say::say;
+use narrows_control::Link;
 use narrows_observe::{AccessLog, Calendar};
 use narrows_plan::{Plan, UpstreamId};
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_tls::TlsContexts;
-use narrows_upstream::Cluster;
+use narrows_upstream::{Cluster, Membership};
 use narrows_wire::http1::{RequestHead, ResponseHead};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,6 +32,8 @@ pub(crate) struct Worker {
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
+    /// What the control plane says.
+    pub(crate) link: Link,
     draining: Cell<bool>,
     open: Cell<usize>,
     all_closed: Notify,
@@ -69,10 +72,17 @@ pub(crate) struct Place {
 
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(number: usize, plan: Arc<Plan>, tls: TlsContexts, log: Option<AccessLog>) -> Self {
-        let clusters = (0..)
-            .zip(&plan.upstreams)
-            .map(|(index, upstream)| Cluster::new(upstream, number, tls.connector(UpstreamId(index))));
+    pub(crate) fn new(
+        number: usize,
+        plan: Arc<Plan>,
+        tls: TlsContexts,
+        link: Link,
+        log: Option<AccessLog>,
+    ) -> Self {
+        let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
+            let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
+            Cluster::new(upstream, id, number, tls.connector(id), reporter)
+        });
         let clusters = clusters.collect();
         let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
@@ -83,6 +93,7 @@ impl Worker {
             tls,
             tells_destinations,
             clusters,
+            link,
             draining: Cell::new(false),
             open: Cell::new(0),
             all_closed: Notify::new(),
@@ -94,6 +105,22 @@ impl Worker {
         };
         worker.look_at_the_clock();
         worker
+    }
+
+    /// Follows what the control plane says of endpoints. Never returns while it is there.
+    pub(crate) async fn follow(&self) {
+        let mut memberships = self.link.memberships.clone();
+        memberships.mark_changed();
+        let mut known: Vec<Arc<Membership>> = Vec::new();
+        while memberships.changed().await.is_ok() {
+            let now = Arc::clone(&memberships.borrow_and_update());
+            for (index, (cluster, membership)) in self.clusters.iter().zip(&*now).enumerate() {
+                if known.get(index).is_none_or(|known| !Arc::ptr_eq(known, membership)) {
+                    cluster.update(membership);
+                }
+            }
+            known = now.to_vec();
+        }
     }
 
     /// What is done every tick; `ticks` counts them.

@@ -20,4 +20,4 @@ pub use stream::{Layer, Peer, Stream};
 pub use udp::{
     Arrivals, BATCH, Datagram, DatagramListener, DatagramSocket, Inbox, Message, Outbox, Sent, bind_datagrams,
 };
-pub use worker::{Phase, PhaseControl, PhaseWatch, SpawnError, phases, spawn_worker};
+pub use worker::{Phase, PhaseControl, PhaseWatch, SpawnError, phases, spawn_thread};

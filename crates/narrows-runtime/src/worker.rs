@@ -1,4 +1,4 @@
-//! A worker: a thread with a runtime of its own.
+//! Threads with a runtime of their own: the workers, and the control plane.
 
 use std::future::Future;
 use std::io;
@@ -63,10 +63,10 @@ impl PhaseWatch {
 
 /// Why a worker did not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start worker {number}: {source}")]
+#[error("cannot start the thread {name}: {source}")]
 pub struct SpawnError {
     /// Which one.
-    pub number: usize,
+    pub name: Box<str>,
     /// What the system said.
     pub source: io::Error,
 }
@@ -75,13 +75,13 @@ pub struct SpawnError {
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn spawn_worker<F, L>(number: usize, life: L) -> Result<JoinHandle<io::Result<()>>, SpawnError>
+pub fn spawn_thread<F, L>(name: &str, life: L) -> Result<JoinHandle<io::Result<()>>, SpawnError>
 where
     L: FnOnce() -> F + Send + 'static,
     F: Future<Output = io::Result<()>> + 'static,
 {
     std::thread::Builder::new()
-        .name(format!("worker-{number}"))
+        .name(name.to_owned())
         .spawn(move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
@@ -90,5 +90,5 @@ where
                 .build_local(LocalOptions::default())?;
             runtime.block_on(life())
         })
-        .map_err(|source| SpawnError { number, source })
+        .map_err(|source| SpawnError { name: name.into(), source })
 }

@@ -3,48 +3,35 @@
 mod hash;
 
 use crate::EndpointState;
-use hash::{ConsistentHash, SourceHash};
+use crate::cluster::Wanted;
+use hash::{ConsistentHash, Hash};
 use narrows_plan::{Balance, Upstream};
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
+use std::rc::Rc;
 
-/// Chooses among the endpoints of a cluster.
-pub trait Balancer: std::fmt::Debug {
-    /// Index of the endpoint for the next attempt, none of those in `tried`; `None` when all were tried. `client` is whose
-    /// traffic it is, for balancers that give the same client the same endpoint.
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, client: IpAddr) -> Option<usize>;
-}
-
-/// Endpoints that earlier attempts of the same request failed on. Remembers the first 128 of a cluster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tried(u128);
-
-impl Tried {
-    /// Remembers an endpoint.
-    pub fn add(&mut self, endpoint: usize) {
-        if endpoint < 128 {
-            self.0 |= 1 << endpoint;
-        }
-    }
-
-    /// Whether an endpoint was tried.
-    pub fn contains(&self, endpoint: usize) -> bool {
-        endpoint < 128 && self.0 & (1 << endpoint) != 0
-    }
+/// Chooses among available endpoints.
+pub(crate) trait Balancer: std::fmt::Debug {
+    /// Index of the endpoint for the next attempt, none of those that were tried; `None` when all were. `endpoints` are always those that the balancer was
+    /// made for.
+    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize>;
 }
 
 /// The balancer that an upstream asks for. `seed` differs between workers, so that they do not all begin with the same endpoint.
-pub(crate) fn for_upstream(upstream: &Upstream, seed: usize) -> Box<dyn Balancer> {
-    match upstream.balance {
+pub(crate) fn for_upstream(
+    upstream: &Upstream,
+    endpoints: &[Rc<EndpointState>],
+    seed: usize,
+) -> Box<dyn Balancer> {
+    match upstream.balancing.method {
         Balance::RoundRobin
-            if upstream.endpoints.iter().all(|endpoint| endpoint.weight == upstream.endpoints[0].weight) =>
+            if endpoints.iter().all(|endpoint| endpoint.weight() == endpoints[0].weight()) =>
         {
             Box::new(RoundRobin { next: Cell::new(seed) })
         }
-        Balance::RoundRobin => Box::new(SmoothRoundRobin::new(upstream, seed)),
-        Balance::LeastRequest => Box::new(LeastRequest { next: Cell::new(seed) }),
-        Balance::SourceHash => Box::new(SourceHash),
-        Balance::ConsistentHash => Box::new(ConsistentHash::new(upstream)),
+        Balance::RoundRobin => Box::new(SmoothRoundRobin::new(endpoints.len(), seed)),
+        Balance::Hash => Box::new(Hash),
+        Balance::ConsistentHash => Box::new(ConsistentHash::new(endpoints)),
+        _ => Box::new(LeastRequest { next: Cell::new(seed) }),
     }
 }
 
@@ -55,9 +42,10 @@ struct RoundRobin {
 }
 
 impl Balancer for RoundRobin {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, _: IpAddr) -> Option<usize> {
+    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
         let start = self.next.get() % endpoints.len();
-        let chosen = rotation(start, endpoints.len()).find(|endpoint| !tried.contains(*endpoint))?;
+        let chosen = rotation(start, endpoints.len())
+            .find(|endpoint| !wanted.tried.contains(endpoints[*endpoint].id()))?;
         self.next.set(chosen + 1);
         Some(chosen)
     }
@@ -71,8 +59,8 @@ struct SmoothRoundRobin {
 }
 
 impl SmoothRoundRobin {
-    fn new(upstream: &Upstream, seed: usize) -> Self {
-        let mut credits = vec![0; upstream.endpoints.len()];
+    fn new(length: usize, seed: usize) -> Self {
+        let mut credits = vec![0; length];
         let favoured = seed % credits.len();
         credits[favoured] = 1;
         SmoothRoundRobin { credits: RefCell::new(credits) }
@@ -80,16 +68,16 @@ impl SmoothRoundRobin {
 }
 
 impl Balancer for SmoothRoundRobin {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, _: IpAddr) -> Option<usize> {
+    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
         let mut credits = self.credits.borrow_mut();
         let mut total = 0;
         let mut richest: Option<usize> = None;
         for (index, endpoint) in endpoints.iter().enumerate() {
-            if tried.contains(index) {
+            if wanted.tried.contains(endpoint.id()) {
                 continue;
             }
-            credits[index] += i64::from(endpoint.weight);
-            total += i64::from(endpoint.weight);
+            credits[index] += i64::from(endpoint.weight());
+            total += i64::from(endpoint.weight());
             if richest.is_none_or(|richest| credits[index] > credits[richest]) {
                 richest = Some(index);
             }
@@ -107,17 +95,18 @@ struct LeastRequest {
 }
 
 impl Balancer for LeastRequest {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, _: IpAddr) -> Option<usize> {
+    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
         let start = self.next.get() % endpoints.len();
         // a.running / a.weight < b.running / b.weight, without division
-        let load =
-            |mine: &EndpointState, other: &EndpointState| u64::from(mine.running()) * u64::from(other.weight);
-        let chosen = rotation(start, endpoints.len()).filter(|endpoint| !tried.contains(*endpoint)).reduce(
-            |best, next| {
+        let load = |mine: &EndpointState, other: &EndpointState| {
+            u64::from(mine.running()) * u64::from(other.weight())
+        };
+        let chosen = rotation(start, endpoints.len())
+            .filter(|endpoint| !wanted.tried.contains(endpoints[*endpoint].id()))
+            .reduce(|best, next| {
                 let (a, b) = (&endpoints[best], &endpoints[next]);
                 if load(b, a) < load(a, b) { next } else { best }
-            },
-        )?;
+            })?;
         self.next.set(chosen + 1);
         Some(chosen)
     }
@@ -126,6 +115,3 @@ impl Balancer for LeastRequest {
 fn rotation(start: usize, length: usize) -> impl Iterator<Item = usize> {
     (start..length).chain(0..start)
 }
-
-#[cfg(test)]
-mod tests;

@@ -144,7 +144,7 @@ impl EndpointState {
         let mut stream = match &self.address {
             Address::Socket(address) => Stream::connect(*address).await?,
             Address::Unix(path) => Stream::connect_unix(path).await?,
-            Address::Name(..) => {
+            Address::Name(..) | Address::Service(_) => {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the name was not resolved"));
             }
         };

@@ -70,6 +70,10 @@ impl Lowering<'_> {
                 error_pages: listener.error_pages.clone(),
                 timeouts: listener.timeouts,
                 body_limit: listener.limits.body_bytes,
+                retry: None,
+                subset: Vec::new(),
+                queue_priority: 0,
+                mirrors: Vec::new(),
             }));
         }
     }
@@ -127,6 +131,10 @@ impl Lowering<'_> {
             error_pages,
             timeouts,
             body_limit: body.map_or(listener.limits.body_bytes, |body| body.on().map(|size| size.bytes)),
+            retry: None,
+            subset: Vec::new(),
+            queue_priority: 0,
+            mirrors: Vec::new(),
         })
     }
 

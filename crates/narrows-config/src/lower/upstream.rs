@@ -6,7 +6,7 @@ use crate::diagnostic::Finding;
 use crate::model::{Balance, ProxyProtocolVersion, Upstream};
 use crate::shape::{OrOff, TextOr};
 use crate::tree::Text;
-use narrows_plan::{Address, Endpoint, PoolLimits, defaults};
+use narrows_plan::{Balancing, Endpoint, PoolLimits, RetryPolicy};
 
 impl Lowering<'_> {
     pub(super) fn upstream(&mut self, name: &Text, written: &Upstream) -> narrows_plan::Upstream {
@@ -26,21 +26,15 @@ impl Lowering<'_> {
                 self.reporter.report(Finding::warning(Code::BoundTwice, text.place, message).help(help));
             }
             let origin = self.reporter.sources.origin(text.place);
-            let name = match &address {
-                Address::Name(name, _) => Some(name.clone()),
-                Address::Socket(_) | Address::Unix(_) => None,
-            };
             endpoints.push(Endpoint {
-                address,
-                name,
                 weight: u32::try_from(weight).unwrap_or(u32::MAX),
-                origin,
+                ..Endpoint::new(address, origin)
             });
         }
         let balance = match written.balance {
             None | Some(Balance::RoundRobin) => narrows_plan::Balance::RoundRobin,
             Some(Balance::LeastRequest) => narrows_plan::Balance::LeastRequest,
-            Some(Balance::SourceHash) => narrows_plan::Balance::SourceHash,
+            Some(Balance::Hash) => narrows_plan::Balance::Hash,
             Some(Balance::ConsistentHash) => narrows_plan::Balance::ConsistentHash,
         };
         let mut pool = PoolLimits::default();
@@ -57,20 +51,17 @@ impl Lowering<'_> {
             pool.age = connections.age.and_then(OrOff::on).map(|duration| duration.0);
         }
         let retries = written.retries.and_then(|retries| u32::try_from(retries.number).ok());
+        let defaults = narrows_plan::Upstream::new(&name.text, self.reporter.sources.origin(name.place));
         let mut upstream = narrows_plan::Upstream {
-            name: name.text.as_str().into(),
-            origin: self.reporter.sources.origin(name.place),
             endpoints,
-            balance,
+            balancing: Balancing { method: balance, ..Balancing::default() },
             pool,
-            retries: retries.unwrap_or(defaults::RETRIES),
-            protocol: Default::default(),
-            tls: None,
-            grpc_web: false,
+            retry: RetryPolicy { limit: retries.unwrap_or(defaults.retry.limit), ..RetryPolicy::default() },
             proxy_protocol: written.proxy_protocol.map(|version| match version {
                 ProxyProtocolVersion::V1 => narrows_plan::ProxyProtocolVersion::V1,
                 ProxyProtocolVersion::V2 => narrows_plan::ProxyProtocolVersion::V2,
             }),
+            ..defaults
         };
         self.upstream_security(written, &mut upstream);
         upstream

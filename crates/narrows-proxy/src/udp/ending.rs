@@ -121,8 +121,8 @@ impl Flows<'_> {
             bytes_sent: session.sent.bytes,
             duration: session.started.elapsed(),
             route: session.home.route.map_or("", |route| &self.rules.routes[route].name),
-            upstream: &cluster.name,
-            endpoint: &cluster.endpoint(session.home.endpoint).label,
+            upstream: &cluster.upstream.name,
+            endpoint: &session.endpoint.label,
             datagrams: Some(Datagrams {
                 received: session.received.datagrams,
                 sent: session.sent.datagrams,

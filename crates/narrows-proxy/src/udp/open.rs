@@ -10,9 +10,10 @@ use crate::worker::OpenConnection;
 use crate::{Fault, FlowFacts};
 use narrows_plan::{Address, Subject, UpstreamId};
 use narrows_runtime::{DatagramSocket, Tick};
-use narrows_upstream::{ConnectFailure, Tried};
+use narrows_upstream::{AttemptFailure, ConnectFailure, EndpointState, Tried, Wanted};
 use narrows_wire::quic::{ConnectionId, Header};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// The longest first datagram that is kept for another endpoint, bytes.
@@ -123,9 +124,9 @@ impl Flows<'_> {
         let cluster = self.worker.cluster(upstream);
         let key = told.key;
         let mut preface = Vec::new();
-        if cluster.proxy_protocol.is_some() {
+        if cluster.upstream.proxy_protocol.is_some() {
             let arrival = Arrival::of_datagram(self.place, key.client, self.destination(told), told.tlvs);
-            preface = datagram_preface(cluster.proxy_protocol, &arrival, server_name);
+            preface = datagram_preface(cluster.upstream.proxy_protocol, &arrival, server_name);
         }
         let token = {
             let slot = self.sessions.next_slot();
@@ -133,26 +134,26 @@ impl Flows<'_> {
         };
         let mut tried = Tried::default();
         let mut attempts = 0;
-        let mut failed = ConnectFailure::Unreachable;
-        while attempts <= cluster.retries {
-            let endpoint = match choice {
-                Choice::Known(home) if attempts == 0 => home.endpoint,
-                _ => match cluster.pick(&tried, key.client.ip()) {
-                    Some(endpoint) => endpoint,
-                    None => break,
-                },
+        let mut fault = Fault::NoEndpoint;
+        while attempts <= cluster.upstream.retry.limit {
+            let known = match choice {
+                Choice::Known(home) if attempts == 0 => cluster.endpoint(home.endpoint),
+                _ => None,
             };
+            let wanted = Wanted { client: key.client.ip(), key: None, tried: &tried };
+            let Some(endpoint) = known.or_else(|| cluster.pick(&wanted).ok()) else { break };
             attempts += 1;
-            match self.dial(upstream, endpoint, token) {
+            match self.dial(&endpoint, token) {
                 Ok(socket) => {
-                    let has_others = cluster.retries > 0 && cluster.size() > 1;
+                    let has_others = cluster.upstream.retry.limit > 0 && cluster.size() > 1;
                     let is_repeatable = has_others && first.len() <= KEPT_BYTES;
                     let session = Session {
                         key,
-                        home: Home { route, upstream, endpoint },
+                        home: Home { route, upstream, endpoint: endpoint.id() },
+                        endpoint: Rc::clone(&endpoint),
                         socket,
                         preface: preface.into(),
-                        running: cluster.endpoint(endpoint).begin(),
+                        running: endpoint.begin(),
                         received: Count::default(),
                         sent: Count::default(),
                         dropped: 0,
@@ -168,24 +169,22 @@ impl Flows<'_> {
                     };
                     return Ok(self.sessions.insert(session, self.expires));
                 }
-                Err(failure) => failed = failure,
+                Err(failure) => {
+                    endpoint.failed(AttemptFailure::Connect);
+                    fault = Fault::Connect(failure);
+                }
             }
-            tried.add(endpoint);
+            tried.add(endpoint.id());
         }
-        if failed == ConnectFailure::Exhausted {
+        if fault == Fault::Connect(ConnectFailure::Exhausted) {
             self.worker.survive_exhaustion();
         }
-        Err(Fault::Connect(failed))
+        Err(fault)
     }
 
     /// A watched socket to an endpoint.
-    fn dial(
-        &self,
-        upstream: UpstreamId,
-        endpoint: usize,
-        token: u64,
-    ) -> Result<DatagramSocket, ConnectFailure> {
-        let Address::Socket(address) = self.worker.cluster(upstream).endpoint(endpoint).address else {
+    fn dial(&self, endpoint: &EndpointState, token: u64) -> Result<DatagramSocket, ConnectFailure> {
+        let Address::Socket(address) = endpoint.address else {
             return Err(ConnectFailure::Unreachable);
         };
         let socket = DatagramSocket::connect(address).map_err(|error| ConnectFailure::from_error(&error))?;
@@ -201,18 +200,21 @@ impl Flows<'_> {
             let Some(session) = self.sessions.get(slot) else { return false };
             let (upstream, client) = (session.home.upstream, session.key.client.ip());
             let cluster = self.worker.cluster(upstream);
-            session.tried.add(session.home.endpoint);
-            let next = (session.attempts <= cluster.retries && session.first.is_some())
-                .then(|| cluster.pick(&session.tried, client))
+            session.tried.add(session.endpoint.id());
+            session.endpoint.failed(AttemptFailure::Connect);
+            let wanted = Wanted { client, key: None, tried: &session.tried };
+            let next = (session.attempts <= cluster.upstream.retry.limit && session.first.is_some())
+                .then(|| cluster.pick(&wanted).ok())
                 .flatten();
             let Some(endpoint) = next else {
                 self.end(slot, Some(Fault::Connect(failure)));
                 return false;
             };
             session.attempts += 1;
-            session.home.endpoint = endpoint;
-            session.running = cluster.endpoint(endpoint).begin();
-            match self.dial(upstream, endpoint, token) {
+            session.home.endpoint = endpoint.id();
+            session.endpoint = Rc::clone(&endpoint);
+            session.running = endpoint.begin();
+            match self.dial(&endpoint, token) {
                 Ok(socket) => {
                     let Some(session) = self.sessions.get(slot) else { return false };
                     session.socket = socket;

@@ -5,11 +5,12 @@ use crate::worker::OpenConnection;
 use foldhash::fast::RandomState;
 use narrows_plan::UpstreamId;
 use narrows_runtime::{DatagramSocket, Outbox, Tick};
-use narrows_upstream::{Running, Tried};
+use narrows_upstream::{EndpointId, EndpointState, Running, Tried};
 use narrows_wire::quic::ConnectionId;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What makes datagrams one session: where they come from, and to which of our addresses they go where we listen on all.
@@ -44,7 +45,7 @@ pub(super) struct Home {
     /// Index of the route; `None` is the listener's own upstream.
     pub(super) route: Option<usize>,
     pub(super) upstream: UpstreamId,
-    pub(super) endpoint: usize,
+    pub(super) endpoint: EndpointId,
 }
 
 /// Datagrams and their bytes.
@@ -65,6 +66,7 @@ impl Count {
 pub(super) struct Session {
     pub(super) key: FlowKey,
     pub(super) home: Home,
+    pub(super) endpoint: Rc<EndpointState>,
     pub(super) socket: DatagramSocket,
     /// The PROXY protocol header in front of each datagram to the endpoint; empty where the upstream wants none.
     pub(super) preface: Box<[u8]>,

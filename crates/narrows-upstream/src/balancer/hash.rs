@@ -2,27 +2,28 @@
 //!
 //! Nothing here is random: every worker, every restart and every proxy with the same endpoints chooses alike.
 
-use super::{Balancer, Tried, rotation};
+use super::{Balancer, rotation};
 use crate::EndpointState;
-use narrows_plan::Upstream;
+use crate::cluster::Wanted;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// The client's address points to an endpoint, in proportion to the weights. When that was tried, the next one. Cheap, but almost
 /// every client moves when the number of endpoints changes.
 #[derive(Debug)]
-pub(super) struct SourceHash;
+pub(super) struct Hash;
 
-impl Balancer for SourceHash {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, client: IpAddr) -> Option<usize> {
-        let total: u64 = endpoints.iter().map(|endpoint| u64::from(endpoint.weight)).sum();
-        let mut rest = hash_address(client) % total.max(1);
+impl Balancer for Hash {
+    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
+        let total: u64 = endpoints.iter().map(|endpoint| u64::from(endpoint.weight())).sum();
+        let mut rest = hash_key(wanted) % total.max(1);
         let chosen = endpoints.iter().position(|endpoint| {
-            let weight = u64::from(endpoint.weight);
+            let weight = u64::from(endpoint.weight());
             let within = rest < weight;
             rest = rest.saturating_sub(weight);
             within
         });
-        rotation(chosen?, endpoints.len()).find(|endpoint| !tried.contains(*endpoint))
+        rotation(chosen?, endpoints.len()).find(|endpoint| !wanted.tried.contains(endpoints[*endpoint].id()))
     }
 }
 
@@ -37,11 +38,10 @@ pub(super) struct ConsistentHash {
 }
 
 impl ConsistentHash {
-    pub(super) fn new(upstream: &Upstream) -> Self {
-        let endpoints = &upstream.endpoints;
+    pub(super) fn new(endpoints: &[Rc<EndpointState>]) -> Self {
         ConsistentHash {
-            seeds: endpoints.iter().map(|endpoint| hash_text(&endpoint.address.to_string())).collect(),
-            are_equal: endpoints.iter().all(|endpoint| endpoint.weight == endpoints[0].weight),
+            seeds: endpoints.iter().map(|endpoint| hash_text(&endpoint.label)).collect(),
+            are_equal: endpoints.iter().all(|endpoint| endpoint.weight() == endpoints[0].weight()),
         }
     }
 
@@ -56,11 +56,21 @@ impl ConsistentHash {
 }
 
 impl Balancer for ConsistentHash {
-    fn pick(&self, endpoints: &[EndpointState], tried: &Tried, client: IpAddr) -> Option<usize> {
-        let client = hash_address(client);
-        let untried = (0..endpoints.len()).filter(|endpoint| !tried.contains(*endpoint));
-        let lots = untried.map(|endpoint| (self.lot(endpoint, endpoints[endpoint].weight, client), endpoint));
+    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
+        let client = hash_key(wanted);
+        let untried =
+            (0..endpoints.len()).filter(|endpoint| !wanted.tried.contains(endpoints[*endpoint].id()));
+        let lots =
+            untried.map(|endpoint| (self.lot(endpoint, endpoints[endpoint].weight(), client), endpoint));
         lots.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, endpoint)| endpoint)
+    }
+}
+
+/// What the key of a request points with.
+fn hash_key(wanted: &Wanted<'_>) -> u64 {
+    match wanted.key {
+        Some(key) => hash_text(key),
+        None => hash_address(wanted.client),
     }
 }
 

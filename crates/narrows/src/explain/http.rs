@@ -149,6 +149,10 @@ fn outcome(
             outcome.sentence = format!("redirects with {} to {to}", redirect.status);
             ("redirect", Some(redirect.status), None)
         }
+        Action::Status => {
+            outcome.sentence = "answers with the state of all upstreams, in JSON".to_owned();
+            ("respond", Some(200), None)
+        }
         Action::Upstream(id) => {
             outcome.targets.push(target(*id, 1, 1));
             ("forward", None, Some(*id))

@@ -134,8 +134,8 @@ impl Target {
             share: percent(weight, total),
             name: upstream.name.to_string(),
             place: plan.locate(upstream.origin),
-            balance: upstream.balance.name(),
-            attempts: upstream.retries.saturating_add(1),
+            balance: upstream.balancing.method.name(),
+            attempts: upstream.retry.limit.saturating_add(1),
             proxy_protocol: upstream.proxy_protocol.map(ProxyProtocolVersion::name),
             endpoints: endpoints.collect(),
         }

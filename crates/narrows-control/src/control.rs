@@ -1,0 +1,119 @@
+//! The life of the control plane, and what a worker holds of it.
+
+use crate::discovery;
+use crate::keeper::{Keeper, Order};
+use narrows_plan::Plan;
+use narrows_runtime::{Phase, PhaseControl, PhaseWatch, SpawnError, TICK, phases, spawn_thread};
+use narrows_tls::TlsContexts;
+use narrows_upstream::{Membership, Report, Reporter};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How long the start waits for the first answers about names.
+const FIRST_ANSWERS: Duration = Duration::from_secs(3);
+/// Orders of the operator that wait at most.
+const ORDERS: usize = 64;
+
+/// The endpoints of all upstreams, in the order of the plan.
+pub type Memberships = Arc<[Arc<Membership>]>;
+
+/// The running control plane. Dropping it ends its thread.
+#[derive(Debug)]
+pub struct Control {
+    phase: PhaseControl,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    link: Link,
+    orders: mpsc::Sender<Order>,
+}
+
+/// What a worker holds of the control plane.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The endpoints, as of now and whenever they change.
+    pub memberships: watch::Receiver<Memberships>,
+    /// The state of all upstreams as JSON, renewed while somebody can ask for it.
+    pub status: watch::Receiver<Arc<str>>,
+    /// Where it reports what it notices.
+    pub reporter: Reporter,
+}
+
+/// Why the control plane did not start.
+pub type ControlError = SpawnError;
+
+impl Control {
+    /// Starts it and waits until it is known where the endpoints are; names that have no answer by then come later. `say` prints a line for the operator.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str)) -> Result<Control, ControlError> {
+        let (phase, watched) = phases();
+        let unknown: Memberships = plan.upstreams.iter().map(|_| Arc::default()).collect();
+        let (publish, memberships) = watch::channel(unknown);
+        let (tell, status) = watch::channel(Arc::from("{}"));
+        let (reporter, reports) = Reporter::new();
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (known, is_known) = std::sync::mpsc::sync_channel(1);
+        let life = move || async move {
+            let keeper = Keeper::new(plan, tls, say, publish, tell);
+            life(keeper, reports, ordered, watched, known).await
+        };
+        let thread = spawn_thread("control", life)?;
+        // A thread that has ended already has nothing more to say.
+        let _ = is_known.recv();
+        Ok(Control { phase, thread: Some(thread), link: Link { memberships, status, reporter }, orders })
+    }
+
+    /// What a worker holds of it.
+    pub fn link(&self) -> Link {
+        self.link.clone()
+    }
+
+    /// Where the operator's orders go.
+    pub fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.clone()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.phase.enter(Phase::Stopped);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The life of the control plane.
+async fn life(
+    keeper: Rc<Keeper>,
+    mut reports: mpsc::Receiver<Report>,
+    mut orders: mpsc::Receiver<Order>,
+    mut phase: PhaseWatch,
+    known: std::sync::mpsc::SyncSender<()>,
+) -> io::Result<()> {
+    let _ = tokio::time::timeout(FIRST_ANSWERS, discovery::begin(&keeper)).await;
+    keeper.publish();
+    let _ = known.send(());
+    let mut ticking = interval(TICK);
+    ticking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = phase.stopped() => return Ok(()),
+            _ = ticking.tick() => keeper.tick(),
+            Some(report) = reports.recv() => {
+                keeper.hear(report);
+                while let Ok(report) = reports.try_recv() {
+                    keeper.hear(report);
+                }
+            }
+            Some(order) = orders.recv() => keeper.obey(order),
+            () = keeper.changed() => {}
+        }
+        keeper.publish();
+    }
+}

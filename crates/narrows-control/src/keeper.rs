@@ -1,0 +1,163 @@
+//! What the tasks of the control plane share: the rosters, and the way to the workers.
+
+use crate::control::Memberships;
+use crate::roster::{Found, Roster};
+use crate::status;
+use narrows_plan::{AdminState, Plan, Upstream, UpstreamId};
+use narrows_runtime::Deadlines;
+use narrows_tls::TlsContexts;
+use narrows_upstream::{EndpointId, Report};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{Notify, watch};
+
+/// Ticks between two renewals of the status.
+const STATUS_TICKS: u32 = 10;
+
+/// What the operator orders. The admin API sends these; endpoints are named by their label, `10.0.0.1:8080`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// An endpoint shall serve, drain or rest, whatever the configuration says.
+    State {
+        /// Name of the upstream.
+        upstream: Box<str>,
+        /// Label of the endpoint.
+        endpoint: Box<str>,
+        /// The state.
+        state: AdminState,
+    },
+    /// An endpoint shall have another weight; `None` is the configured one.
+    Weight {
+        /// Name of the upstream.
+        upstream: Box<str>,
+        /// Label of the endpoint.
+        endpoint: Box<str>,
+        /// The weight.
+        weight: Option<u32>,
+    },
+}
+
+/// What the tasks of the control plane share.
+pub(crate) struct Keeper {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) tls: TlsContexts,
+    /// The clock of deadlines on this thread.
+    pub(crate) deadlines: Rc<Deadlines>,
+    say: fn(&str),
+    rosters: Vec<RefCell<Roster>>,
+    changed: Notify,
+    publish: watch::Sender<Memberships>,
+    tell: watch::Sender<Arc<str>>,
+    ticks: Cell<u32>,
+    next_id: Cell<u64>,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        tls: TlsContexts,
+        say: fn(&str),
+        publish: watch::Sender<Memberships>,
+        tell: watch::Sender<Arc<str>>,
+    ) -> Rc<Self> {
+        let rosters = plan.upstreams.iter().map(|upstream| RefCell::new(Roster::new(upstream))).collect();
+        Rc::new(Keeper {
+            plan,
+            tls,
+            deadlines: Deadlines::new(),
+            say,
+            rosters,
+            changed: Notify::new(),
+            publish,
+            tell,
+            ticks: Cell::new(0),
+            next_id: Cell::new(1),
+        })
+    }
+
+    /// All upstreams.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (UpstreamId, &Arc<Upstream>)> {
+        (0..).map(UpstreamId).zip(&self.plan.upstreams)
+    }
+
+    /// Prints a line for the operator.
+    pub(crate) fn say(&self, line: &str) {
+        (self.say)(line);
+    }
+
+    /// The roster of an upstream.
+    pub(crate) fn roster(&self, upstream: UpstreamId) -> &RefCell<Roster> {
+        &self.rosters[upstream.0 as usize]
+    }
+
+    /// Discovery says which endpoints one source of an upstream has now. The others' stay.
+    pub(crate) fn found(self: &Rc<Self>, upstream: UpstreamId, source: usize, found: Vec<Found>) {
+        let next_id = || EndpointId(self.next_id.replace(self.next_id.get() + 1));
+        let _change = self.roster(upstream).borrow_mut().set_source(source, found, next_id);
+        self.changed.notify_one();
+    }
+
+    /// Something about the endpoint changed that its roster has noted.
+    pub(crate) fn touch(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Returns once something has changed. Cancel safe.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What is done every tick.
+    pub(crate) fn tick(&self) {
+        self.deadlines.sweep();
+        let now = Instant::now();
+        for roster in &self.rosters {
+            roster.borrow_mut().tick(now);
+        }
+        let ticks = self.ticks.get().wrapping_add(1);
+        self.ticks.set(ticks);
+        if ticks.is_multiple_of(STATUS_TICKS) && self.tell.receiver_count() > 0 {
+            self.tell.send_replace(status::describe(&self.plan, &self.rosters));
+        }
+    }
+
+    /// A worker has noticed something.
+    pub(crate) fn hear(&self, report: Report) {
+        let (Report::Failed { upstream, .. }
+        | Report::Recovered { upstream, .. }
+        | Report::Seen { upstream, .. }) = report;
+        self.roster(upstream).borrow_mut().hear(report, Instant::now());
+    }
+
+    /// The operator has ordered something; an endpoint that does not exist is passed over.
+    pub(crate) fn obey(&self, order: Order) {
+        let (Order::State { upstream, .. } | Order::Weight { upstream, .. }) = &order;
+        let position = self.plan.upstreams.iter().position(|one| one.name == *upstream);
+        if let Some(position) = position {
+            self.rosters[position].borrow_mut().obey(&order, Instant::now());
+        }
+    }
+
+    /// Tells all workers what has changed, and the operator whose condition did.
+    pub(crate) fn publish(&self) {
+        let mut changed = false;
+        let mut memberships: Vec<_> = self.publish.borrow().iter().cloned().collect();
+        for ((upstream, roster), membership) in
+            self.plan.upstreams.iter().zip(&self.rosters).zip(&mut memberships)
+        {
+            let mut roster = roster.borrow_mut();
+            if let Some(renewed) = roster.renewed() {
+                *membership = Arc::new(renewed);
+                changed = true;
+            }
+            for line in roster.news() {
+                self.say(&format!("upstream {}: {line}", upstream.name));
+            }
+        }
+        if changed {
+            self.publish.send_replace(memberships.into());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The control plane of upstreams: who belongs to them and how everybody is.
+//!
+//! It runs once, on a thread of its own. Discovery says which endpoints there are, health checks and the reports of the workers say how they are, and the
+//! operator what they are meant to do. All of it meets in a [`roster`]; from there each change goes to every worker as a new
+//! [`Membership`](narrows_upstream::Membership). Workers never wait for this thread, and go on with what they know when it is busy.
+
+mod control;
+mod discovery;
+mod keeper;
+mod roster;
+mod status;
+
+pub use control::{Control, ControlError, Link, Memberships};
+pub use keeper::Order;

@@ -1,0 +1,31 @@
+//! The state of all upstreams, for people and programs.
+
+use crate::roster::Roster;
+use narrows_plan::Plan;
+use serde_json::json;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// The state of all upstreams as JSON.
+pub(crate) fn describe(plan: &Plan, rosters: &[RefCell<Roster>]) -> Arc<str> {
+    let upstreams = plan.upstreams.iter().zip(rosters).map(|(upstream, roster)| {
+        let roster = roster.borrow();
+        let endpoints: Vec<_> = roster
+            .entries
+            .iter()
+            .map(|entry| {
+                let member = &entry.member;
+                json!({
+                    "endpoint": member.label,
+                    "state": member.condition.name(),
+                    "reason": &*member.reason,
+                    "for_seconds": member.since.elapsed().as_secs(),
+                    "weight": member.weight,
+                    "priority": member.priority,
+                })
+            })
+            .collect();
+        json!({ "upstream": upstream.name, "endpoints": endpoints })
+    });
+    format!("{:#}\n", json!({ "upstreams": upstreams.collect::<Vec<_>>() })).into()
+}

@@ -1,0 +1,188 @@
+//! One endpoint as one worker sees it.
+
+use crate::membership::{Condition, EndpointId, Member};
+use crate::multiplexed::Multiplexed;
+use crate::pool::{Connection, Pool};
+use crate::report::{AttemptFailure, Report, Reporter, Seen};
+use narrows_plan::{Address, Upstream, UpstreamId, UpstreamProtocol};
+use narrows_runtime::Tick;
+use narrows_tls::Connector;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One endpoint as one worker sees it. It lives as long as something runs there, also after it was removed.
+#[derive(Debug)]
+pub struct EndpointState {
+    /// What is known of it in the whole process.
+    member: RefCell<Arc<Member>>,
+    /// Where it is; never a name.
+    pub address: Address,
+    /// The address as text, for logs and errors.
+    pub label: Box<str>,
+    id: EndpointId,
+    upstream: UpstreamId,
+    /// Idle connections.
+    pub(crate) pool: Pool,
+    /// Connections that carry many requests at once.
+    pub(crate) multiplexed: Multiplexed,
+    pub(crate) connector: Option<Arc<Connector>>,
+    pub(crate) protocol: UpstreamProtocol,
+    /// Name or address as it is written, for TLS.
+    pub(crate) server_name: Box<str>,
+    condition: Cell<Condition>,
+    /// Whether it still belongs to the upstream.
+    is_member: Cell<bool>,
+    weight: Cell<u32>,
+    running: Cell<u32>,
+    reporter: Reporter,
+    /// Failures since the last success, as far as this worker knows.
+    failures: Cell<u32>,
+    /// What was seen since it was told last, where rates are judged.
+    seen: Option<Cell<Seen>>,
+}
+
+/// What all endpoints of a cluster are made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Making {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) id: UpstreamId,
+    pub(crate) connector: Option<Arc<Connector>>,
+    pub(crate) reporter: Reporter,
+}
+
+impl EndpointState {
+    pub(crate) fn new(member: &Arc<Member>, making: &Making) -> Rc<Self> {
+        let upstream = &making.upstream;
+        let judges_rates = upstream
+            .passive
+            .as_ref()
+            .is_some_and(|passive| passive.success_rate.is_some() || passive.latency.is_some());
+        Rc::new(EndpointState {
+            member: RefCell::new(Arc::clone(member)),
+            address: member.address.clone(),
+            label: member.label.clone(),
+            id: member.id,
+            upstream: making.id,
+            pool: Pool::new(upstream.pool),
+            multiplexed: Multiplexed::new(upstream),
+            connector: making.connector.clone(),
+            protocol: upstream.protocol,
+            server_name: member.server_name.clone(),
+            condition: Cell::new(member.condition),
+            is_member: Cell::new(true),
+            weight: Cell::new(member.weight),
+            running: Cell::new(0),
+            reporter: making.reporter.clone(),
+            failures: Cell::new(0),
+            seen: judges_rates.then(Cell::default),
+        })
+    }
+
+    /// Takes over what has changed.
+    pub(crate) fn update(&self, member: &Arc<Member>) {
+        self.condition.set(member.condition);
+        self.weight.set(member.weight);
+        *self.member.borrow_mut() = Arc::clone(member);
+    }
+
+    /// It belongs to the upstream no more: its idle connections close, and those that come back later.
+    pub(crate) fn leave(&self) {
+        self.is_member.set(false);
+        self.shed();
+    }
+
+    /// Gives a connection back after a request that left it in a known state. One of an endpoint that left is closed.
+    pub fn release(&self, connection: Connection, now: Tick) {
+        if self.is_member.get() {
+            self.pool.put(connection, now);
+        }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    /// What is known of it in the whole process, as of the last news.
+    pub fn member(&self) -> Arc<Member> {
+        Arc::clone(&self.member.borrow())
+    }
+
+    /// Whether it is taken, as of the last news.
+    pub fn condition(&self) -> Condition {
+        self.condition.get()
+    }
+
+    /// Share of the traffic, as of the last news.
+    pub fn weight(&self) -> u32 {
+        self.weight.get()
+    }
+
+    /// Requests (layer 7), flows or sessions (layer 4) that this worker has running there.
+    pub fn running(&self) -> u32 {
+        self.running.get()
+    }
+
+    /// Counts one more until the guard is dropped.
+    pub fn begin(self: &Rc<Self>) -> Running {
+        self.running.set(self.running.get() + 1);
+        Running(Rc::clone(self))
+    }
+
+    /// An attempt ended well; `took` is the time until its answer began, where somebody asks for times.
+    pub fn succeeded(&self, took: Option<Duration>) {
+        if self.failures.replace(0) > 0 {
+            self.reporter.report(Report::Recovered { upstream: self.upstream, endpoint: self.id });
+        }
+        self.count(1, 0, took.unwrap_or_default());
+    }
+
+    /// An attempt failed.
+    pub fn failed(&self, failure: AttemptFailure) {
+        self.failures.set(self.failures.get().saturating_add(1));
+        self.reporter.report(Report::Failed { upstream: self.upstream, endpoint: self.id, failure });
+        self.count(1, 1, Duration::ZERO);
+    }
+
+    fn count(&self, attempts: u64, failures: u64, time: Duration) {
+        if let Some(seen) = &self.seen {
+            let before = seen.get();
+            seen.set(Seen {
+                attempts: before.attempts + attempts,
+                failures: before.failures + failures,
+                time: before.time + time,
+            });
+        }
+    }
+
+    /// Tells what was seen since the last time.
+    pub(crate) fn tell(&self) {
+        let seen = self.seen.as_ref().map(Cell::take).unwrap_or_default();
+        if seen.attempts > 0 {
+            self.reporter.report(Report::Seen { upstream: self.upstream, endpoint: self.id, seen });
+        }
+    }
+
+    /// Closes idle connections that have been idle or alive for too long.
+    pub(crate) fn prune(&self, now: Tick) {
+        self.pool.prune(now);
+        self.multiplexed.prune(now);
+    }
+
+    /// Closes every idle connection and says how many there were.
+    pub(crate) fn shed(&self) -> usize {
+        self.pool.shed() + self.multiplexed.shed()
+    }
+}
+
+/// A running request, flow or session; dropping it ends it.
+#[derive(Debug)]
+pub struct Running(Rc<EndpointState>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,92 @@
+//! Who belongs to an upstream and how everybody is: what the control plane tells all workers.
+
+use narrows_plan::{Address, EndpointLimits};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One endpoint in this process, from its discovery to its removal. Never used again for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(pub u64);
+
+/// The endpoints of an upstream at one moment. Immutable: a change is a new one, in which members that did not change are the same `Arc`.
+#[derive(Debug, Default)]
+pub struct Membership {
+    /// In the order of the configuration; addresses of one name in ascending order.
+    pub members: Vec<Arc<Member>>,
+}
+
+/// One endpoint as everybody in the process knows it.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Stays while the endpoint is a member.
+    pub id: EndpointId,
+    /// Where it is: a socket address or a Unix socket, never a name.
+    pub address: Address,
+    /// The address as text, for logs, errors and hashing.
+    pub label: Box<str>,
+    /// Name or address as it is written, for TLS and `Host`.
+    pub server_name: Box<str>,
+    /// Share of the traffic; 0 gets only what sticks to it.
+    pub weight: u32,
+    /// 0 goes first.
+    pub priority: u32,
+    /// Where it stands.
+    pub zone: Option<Box<str>>,
+    /// What routes may ask for, by name.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// What it is given at most, over all workers.
+    pub limits: EndpointLimits,
+    /// Whether it is taken.
+    pub condition: Condition,
+    /// Why it is in this condition, for people: `3 checks failed: connection refused`.
+    pub reason: Arc<str>,
+    /// When it became so.
+    pub since: Instant,
+    /// When it came back from being down or ejected, for slow start; `None` when it was always up.
+    pub returned: Option<Instant>,
+}
+
+/// Whether an endpoint is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Condition {
+    /// It takes traffic.
+    Up,
+    /// It takes what sticks to it and what runs there, nothing new.
+    Drain,
+    /// Its traffic failed: it is taken only when nothing else is left.
+    Ejected,
+    /// Its health check failed.
+    Down,
+    /// The operator has taken it out.
+    Maintenance,
+}
+
+impl Condition {
+    /// Whether new traffic goes there.
+    pub fn takes_new(self) -> bool {
+        self == Condition::Up
+    }
+
+    /// Whether traffic that sticks there may go there.
+    pub fn takes_sticky(self) -> bool {
+        matches!(self, Condition::Up | Condition::Drain)
+    }
+
+    /// The word in logs, metrics and the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Condition::Up => "up",
+            Condition::Drain => "drain",
+            Condition::Ejected => "ejected",
+            Condition::Down => "down",
+            Condition::Maintenance => "maintenance",
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
