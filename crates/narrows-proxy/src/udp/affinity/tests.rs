@@ -1,8 +1,9 @@
 use super::*;
 use narrows_plan::UpstreamId;
+use narrows_upstream::EndpointId;
 
-fn home(endpoint: usize) -> Home {
-    Home { route: None, upstream: UpstreamId(0), endpoint }
+fn home(endpoint: u64) -> Home {
+    Home { route: None, upstream: UpstreamId(0), endpoint: EndpointId(endpoint) }
 }
 
 fn id(bytes: &[u8]) -> ConnectionId {
