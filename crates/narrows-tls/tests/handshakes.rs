@@ -104,18 +104,11 @@ fn plan(server: ServerTls, client: ClientTls) -> Plan {
         protocol: Protocol::Tcp(Box::default()),
     };
     let upstream = Upstream {
-        name: "app".into(),
-        origin: Origin::default(),
-        endpoints: Vec::new(),
-        balance: narrows_plan::Balance::RoundRobin,
-        pool: Default::default(),
-        retries: 0,
         protocol: UpstreamProtocol::Negotiated,
         tls: Some(Box::new(client)),
-        grpc_web: false,
-        proxy_protocol: None,
+        ..Upstream::new("app", Origin::default())
     };
-    Plan { listeners: vec![listener], upstreams: vec![upstream], ..Plan::default() }
+    Plan { listeners: vec![listener], upstreams: vec![upstream.into()], ..Plan::default() }
 }
 
 fn load(server: ServerTls, client: ClientTls) -> TlsContexts {
