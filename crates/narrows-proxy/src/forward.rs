@@ -78,7 +78,7 @@ async fn attempts<'a>(
     let mut retries = cluster.upstream.retry.limit;
     let mut fault = None;
     'endpoints: loop {
-        let wanted = Wanted { client: request.client, key: None, tried: &tried };
+        let wanted = Wanted::new(request.client, &tried);
         let endpoint = match cluster.pick(&wanted) {
             Ok(endpoint) => endpoint,
             Err(_) => return Err(fault.unwrap_or(Fault::NoEndpoint)),

@@ -174,7 +174,7 @@ async fn connect<'a>(
     let mut tried = Tried::default();
     let mut fault = Fault::NoEndpoint;
     for _ in 0..=cluster.upstream.retry.limit {
-        let wanted = Wanted { client: peer.address(), key: None, tried: &tried };
+        let wanted = Wanted::new(peer.address(), &tried);
         let Ok(endpoint) = cluster.pick(&wanted) else { break };
         outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;

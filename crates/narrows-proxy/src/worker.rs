@@ -79,9 +79,10 @@ impl Worker {
         link: Link,
         log: Option<AccessLog>,
     ) -> Self {
+        let zone = plan.settings.zone.as_deref();
         let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
-            Cluster::new(upstream, id, number, tls.connector(id), reporter)
+            Cluster::new(upstream, id, number, tls.connector(id), reporter, zone)
         });
         let clusters = clusters.collect();
         let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());

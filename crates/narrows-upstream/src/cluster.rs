@@ -4,7 +4,7 @@ use crate::endpoint::{EndpointState, Making};
 use crate::membership::{EndpointId, Membership};
 use crate::report::Reporter;
 use crate::tiers::Tiers;
-use narrows_plan::{Upstream, UpstreamId};
+use narrows_plan::{Balance, Upstream, UpstreamId};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::RefCell;
@@ -20,6 +20,8 @@ pub struct Cluster {
     pub upstream: Arc<Upstream>,
     making: Making,
     seed: usize,
+    /// Where this process stands.
+    zone: Option<Box<str>>,
     state: RefCell<State>,
 }
 
@@ -37,8 +39,29 @@ pub struct Wanted<'a> {
     pub client: IpAddr,
     /// What hash methods hash: the rendered key; `None` is the client's address.
     pub key: Option<&'a str>,
+    /// Labels that it must have, and the values that it must have there; empty asks for none.
+    pub subset: &'a [(&'a str, &'a str)],
     /// Endpoints that earlier attempts failed on.
     pub tried: &'a Tried,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a client wants when neither a key nor labels are asked for.
+    pub fn new(client: IpAddr, tried: &'a Tried) -> Self {
+        Wanted { client, key: None, subset: &[], tried }
+    }
+
+    /// The same with the rendered key of hash methods; `None` is the client's address.
+    #[must_use]
+    pub fn with_key(self, key: Option<&'a str>) -> Self {
+        Wanted { key, ..self }
+    }
+
+    /// The same, of endpoints with these labels only.
+    #[must_use]
+    pub fn with_subset(self, subset: &'a [(&'a str, &'a str)]) -> Self {
+        Wanted { subset, ..self }
+    }
 }
 
 /// Why there is no endpoint.
@@ -46,6 +69,8 @@ pub struct Wanted<'a> {
 pub enum Unavailable {
     /// All were tried.
     Tried,
+    /// Those that are available have no room.
+    Full,
     /// None is available, or there is none at all.
     Down,
 }
@@ -74,16 +99,18 @@ impl Tried {
 }
 
 impl Cluster {
-    /// A cluster without endpoints. `seed` differs between workers; `connector` begins TLS where the upstream wants it.
+    /// A cluster without endpoints. `seed` differs between workers; `connector` begins TLS where the upstream wants it;
+    /// `zone` is where this process stands.
     pub fn new(
         upstream: Arc<Upstream>,
         id: UpstreamId,
         seed: usize,
         connector: Option<&Arc<Connector>>,
         reporter: Reporter,
+        zone: Option<&str>,
     ) -> Self {
         let making = Making { upstream: Arc::clone(&upstream), id, connector: connector.cloned(), reporter };
-        Cluster { upstream, making, seed, state: RefCell::default() }
+        Cluster { upstream, making, seed, zone: zone.map(Into::into), state: RefCell::default() }
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close.
@@ -131,6 +158,12 @@ impl Cluster {
     /// Whether there is one endpoint only.
     pub fn is_single(&self) -> bool {
         self.size() == 1
+    }
+
+    /// Whether [`EndpointState::succeeded`] should be told how long answers took.
+    pub fn wants_times(&self) -> bool {
+        let judges = self.upstream.passive.as_ref().is_some_and(|passive| passive.latency.is_some());
+        judges || self.upstream.balancing.method == Balance::PeakEwma
     }
 
     /// Closes idle connections that have been idle or alive for too long, and tells what was seen of the endpoints.

@@ -82,8 +82,9 @@ impl EndpointState {
         } else if self.connector.is_some() {
             Box::pin(self.connect_secure(purpose, watch, preface)).await
         } else {
+            let open = self.open();
             let stream = self.dial_within(watch, preface).await?;
-            Ok(Connection { stream, requests: 0, born: watch.now() })
+            Ok(Connection { stream, requests: 0, born: watch.now(), open })
         }
     }
 
@@ -107,6 +108,7 @@ impl EndpointState {
         watch: &Watch,
         preface: &[u8],
     ) -> Result<Connection, ConnectFailure> {
+        let open = self.open();
         let mut stream = self.dial_within(watch, preface).await?;
         let mut is_http2 = self.protocol == UpstreamProtocol::Http2;
         if let Some(connector) = &self.connector {
@@ -120,14 +122,14 @@ impl EndpointState {
         }
         self.multiplexed.was_chosen.set(is_http2 && purpose == Purpose::Http);
         if purpose == Purpose::Bytes || !is_http2 {
-            return Ok(Connection { stream, requests: 0, born: watch.now() });
+            return Ok(Connection { stream, requests: 0, born: watch.now(), open });
         }
         let begun = Client::begin(stream, self.multiplexed.client_limits, watch).await;
         let client = begun.map_err(|failure| match failure {
             Failure::TimedOut => ConnectFailure::TimedOut,
             Failure::Gone | Failure::Protocol | Failure::Flood(_) => ConnectFailure::Http2,
         })?;
-        self.multiplexed.add(client, watch.now());
+        self.multiplexed.add(client, watch.now(), open);
         self.multiplexed.open(watch.now()).ok_or(ConnectFailure::Http2)
     }
 

@@ -36,6 +36,8 @@ pub struct EndpointState {
     is_member: Cell<bool>,
     weight: Cell<u32>,
     running: Cell<u32>,
+    /// Open connections; shared with their guards, so that an idle connection does not keep its endpoint.
+    open: Rc<Cell<u32>>,
     reporter: Reporter,
     /// Failures since the last success, as far as this worker knows.
     failures: Cell<u32>,
@@ -74,6 +76,7 @@ impl EndpointState {
             is_member: Cell::new(true),
             weight: Cell::new(member.weight),
             running: Cell::new(0),
+            open: Rc::default(),
             reporter: making.reporter.clone(),
             failures: Cell::new(0),
             seen: judges_rates.then(Cell::default),
@@ -131,6 +134,22 @@ impl EndpointState {
         Running(Rc::clone(self))
     }
 
+    /// Connections that this worker has open there or is making, idle ones included.
+    pub fn connections(&self) -> u32 {
+        self.open.get()
+    }
+
+    /// Counts one more connection until the guard is dropped.
+    pub fn open(&self) -> Open {
+        self.open.set(self.open.get() + 1);
+        Open { _counted: Rc::new(Counted(Rc::clone(&self.open))) }
+    }
+
+    /// Whether another request, flow or session may go there as far as its limits are concerned.
+    pub fn has_room(&self) -> bool {
+        true
+    }
+
     /// An attempt ended well; `took` is the time until its answer began, where somebody asks for times.
     pub fn succeeded(&self, took: Option<Duration>) {
         if self.failures.replace(0) > 0 {
@@ -184,5 +203,20 @@ pub struct Running(Rc<EndpointState>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get().saturating_sub(1));
+    }
+}
+
+/// A connection to an endpoint that is being made, in use or idle. Its clones are the same connection; dropping the last one counts it out.
+#[derive(Debug, Clone)]
+pub struct Open {
+    _counted: Rc<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted(Rc<Cell<u32>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }

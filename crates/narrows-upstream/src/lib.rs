@@ -16,7 +16,7 @@ mod tiers;
 
 pub use cluster::{Cluster, Tried, Unavailable, Wanted};
 pub use connect::ConnectFailure;
-pub use endpoint::{EndpointState, Running};
+pub use endpoint::{EndpointState, Open, Running};
 pub use membership::{Condition, EndpointId, Member, Membership};
 pub use narrows_tls::Purpose;
 pub use pool::{Connection, Pool};

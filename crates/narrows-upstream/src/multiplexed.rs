@@ -1,5 +1,6 @@
 //! Connections to one endpoint that carry many requests at once (HTTP/2).
 
+use crate::endpoint::Open;
 use crate::pool::Connection;
 use narrows_http2::{Client, ClientLimits};
 use narrows_plan::{PoolLimits, Upstream, defaults};
@@ -28,6 +29,7 @@ struct Shared {
     born: Tick,
     used: Tick,
     requests: u32,
+    open: Open,
 }
 
 /// Somebody makes a connection; the others wait until this is dropped.
@@ -64,15 +66,17 @@ impl Multiplexed {
             if let Some(stream) = shared.client.open() {
                 shared.requests = shared.requests.saturating_add(1);
                 shared.used = now;
-                return Some(Connection { stream, requests: shared.requests, born: shared.born });
+                let Shared { requests, born, ref open, .. } = *shared;
+                return Some(Connection { stream, requests, born, open: open.clone() });
             }
         }
         None
     }
 
     /// Takes a new connection in.
-    pub(crate) fn add(&self, client: Client, now: Tick) {
-        self.connections.borrow_mut().push(Shared { client, born: now, used: now, requests: 0 });
+    pub(crate) fn add(&self, client: Client, now: Tick, open: Open) {
+        let shared = Shared { client, born: now, used: now, requests: 0, open };
+        self.connections.borrow_mut().push(shared);
     }
 
     /// Says that the caller makes a connection, or waits while somebody else does; `Err` when the deadline of `watch` passed.

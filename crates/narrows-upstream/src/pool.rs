@@ -1,5 +1,6 @@
 //! Idle connections of one endpoint, last in first out.
 
+use crate::endpoint::Open;
 use narrows_plan::PoolLimits;
 use narrows_runtime::{Stream, Tick};
 use std::cell::RefCell;
@@ -13,6 +14,8 @@ pub struct Connection {
     pub requests: u32,
     /// When it was made.
     pub born: Tick,
+    /// Its place among the endpoint's connections.
+    pub open: Open,
 }
 
 /// Idle connections. The most recently used is taken first: fewer and hotter connections, the others age out.

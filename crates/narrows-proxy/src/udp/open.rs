@@ -140,7 +140,7 @@ impl Flows<'_> {
                 Choice::Known(home) if attempts == 0 => cluster.endpoint(home.endpoint),
                 _ => None,
             };
-            let wanted = Wanted { client: key.client.ip(), key: None, tried: &tried };
+            let wanted = Wanted::new(key.client.ip(), &tried);
             let Some(endpoint) = known.or_else(|| cluster.pick(&wanted).ok()) else { break };
             attempts += 1;
             match self.dial(&endpoint, token) {
@@ -154,6 +154,7 @@ impl Flows<'_> {
                         socket,
                         preface: preface.into(),
                         running: endpoint.begin(),
+                        open: endpoint.open(),
                         received: Count::default(),
                         sent: Count::default(),
                         dropped: 0,
@@ -202,7 +203,7 @@ impl Flows<'_> {
             let cluster = self.worker.cluster(upstream);
             session.tried.add(session.endpoint.id());
             session.endpoint.failed(AttemptFailure::Connect);
-            let wanted = Wanted { client, key: None, tried: &session.tried };
+            let wanted = Wanted::new(client, &session.tried);
             let next = (session.attempts <= cluster.upstream.retry.limit && session.first.is_some())
                 .then(|| cluster.pick(&wanted).ok())
                 .flatten();
@@ -214,6 +215,7 @@ impl Flows<'_> {
             session.home.endpoint = endpoint.id();
             session.endpoint = Rc::clone(&endpoint);
             session.running = endpoint.begin();
+            session.open = endpoint.open();
             match self.dial(&endpoint, token) {
                 Ok(socket) => {
                     let Some(session) = self.sessions.get(slot) else { return false };

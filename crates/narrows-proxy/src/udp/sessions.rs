@@ -5,7 +5,7 @@ use crate::worker::OpenConnection;
 use foldhash::fast::RandomState;
 use narrows_plan::UpstreamId;
 use narrows_runtime::{DatagramSocket, Outbox, Tick};
-use narrows_upstream::{EndpointId, EndpointState, Running, Tried};
+use narrows_upstream::{EndpointId, EndpointState, Open, Running, Tried};
 use narrows_wire::quic::ConnectionId;
 use std::collections::HashMap;
 use std::io;
@@ -71,6 +71,8 @@ pub(super) struct Session {
     /// The PROXY protocol header in front of each datagram to the endpoint; empty where the upstream wants none.
     pub(super) preface: Box<[u8]>,
     pub(super) running: Running,
+    /// Its socket counts as a connection to the endpoint.
+    pub(super) open: Open,
     /// From the client.
     pub(super) received: Count,
     /// To the client.
