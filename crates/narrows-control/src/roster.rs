@@ -5,7 +5,7 @@ use crate::health::{Health, Verdict};
 use crate::keeper::Order;
 use narrows_plan::{Address, AdminState, EndpointLimits, StartState, Upstream};
 use narrows_upstream::{Condition, EndpointId, Member, Membership, Report};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,6 +28,13 @@ pub(crate) struct Found {
     pub(crate) state: AdminState,
     /// What it is given at most.
     pub(crate) limits: EndpointLimits,
+}
+
+impl Found {
+    /// What makes it the same endpoint as before.
+    fn place(&self) -> (Address, Box<str>) {
+        (self.address.clone(), self.server_name.clone())
+    }
 }
 
 /// What a new answer of discovery changed.
@@ -103,39 +110,41 @@ impl Roster {
         mut next_id: impl FnMut() -> EndpointId,
     ) -> Change {
         let mut change = Change::default();
-        let mut before = Vec::new();
-        let mut others = Vec::new();
-        for entry in std::mem::take(&mut self.entries) {
-            if entry.source == source { before.push(entry) } else { others.push(entry) }
-        }
-        let mut now: Vec<Entry> = Vec::new();
+        // Sources stand in order: only what this one has and what stands behind it is touched.
+        let start = self.entries.partition_point(|entry| entry.source < source);
+        let end = self.entries.partition_point(|entry| entry.source <= source);
+        let behind = self.entries.split_off(end);
+        let before = self.entries.drain(start..);
+        let mut before: HashMap<_, _> = before.map(|entry| (entry.found.place(), entry)).collect();
+        let mut places = HashSet::new();
         for found in found {
-            let is_same = |entry: &Entry| {
-                entry.found.address == found.address && entry.found.server_name == found.server_name
-            };
-            if now.iter().any(&is_same) {
+            let place = found.place();
+            if !places.insert(place.clone()) {
                 continue;
             }
-            match before.iter().position(is_same) {
-                Some(position) => {
-                    let mut entry = before.swap_remove(position);
-                    entry.found = found;
-                    now.push(entry);
-                }
+            let entry = match before.remove(&place) {
+                Some(entry) => Entry { found, ..entry },
                 None => {
                     let entry = Entry::new(next_id(), source, found, self.checks);
                     change.added.push(entry.id);
-                    now.push(entry);
+                    entry
                 }
-            }
+            };
+            self.entries.push(entry);
         }
-        change.removed.extend(before.iter().map(|entry| entry.id));
+        let end = self.entries.len();
+        self.entries.extend(behind);
+        for (place, entry) in self.entries.iter().enumerate().skip(start) {
+            self.positions.insert(entry.id, place);
+        }
+        change.removed.extend(before.values().map(|entry| entry.id));
+        change.removed.sort_unstable();
+        for id in &change.removed {
+            self.positions.remove(id);
+        }
         self.is_changed |= change != Change::default();
-        let later = others.iter().position(|entry| entry.source > source).unwrap_or(others.len());
-        others.splice(later..later, now);
-        self.entries = others;
-        self.positions = self.entries.iter().enumerate().map(|(place, entry)| (entry.id, place)).collect();
-        self.refresh(Instant::now());
+        let now = Instant::now();
+        (start..end).for_each(|place| self.refresh_at(place, now));
         change
     }
 

@@ -1,5 +1,7 @@
 //! The whole control plane on its thread, with checks against listeners of the test.
 
+mod cost;
+
 use super::*;
 use crate::keeper::Order;
 use narrows_plan::{
