@@ -21,6 +21,8 @@ mod report;
 mod shares;
 mod subsets;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tiers;
 mod wanted;
 

@@ -23,6 +23,10 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub(super) fn new(members: &[&Member]) -> Self {
+        Ring::within(MOST_POINTS, members)
+    }
+
+    fn within(most: u64, members: &[&Member]) -> Self {
         let mut numbers: HashMap<(&str, String), usize> = HashMap::new();
         let mut servers: Vec<(u32, u32, Vec<(u64, u32)>)> = Vec::new();
         for (endpoint, member) in (0..).zip(members).filter(|(_, member)| member.weight > 0) {
@@ -38,10 +42,10 @@ impl Ring {
             endpoints.push((hash_text(&member.label), endpoint));
         }
         let total: u64 = servers.iter().map(|(_, weight, _)| u64::from(*weight) * POINTS).sum();
-        let mut points = Vec::with_capacity(total.min(MOST_POINTS) as usize);
+        let mut points = Vec::with_capacity(total.min(most) as usize);
         for (number, (base, weight, _)) in (0..).zip(&servers) {
             let wanted = u64::from(*weight) * POINTS;
-            let count = if total > MOST_POINTS { (wanted * MOST_POINTS / total).max(1) } else { wanted };
+            let count = if total > most { (wanted * most / total).max(1) } else { wanted };
             let mut previous = 0_u32;
             for _ in 0..count {
                 previous = crc32::finish(crc32::update(*base, &previous.to_le_bytes()));
@@ -100,5 +104,22 @@ fn host_and_port(member: &Member) -> (&str, String) {
         }
         Address::Name(host, port) => (host, port.to_string()),
         Address::Service(name) => (name, String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Site;
+    use narrows_plan::Balance;
+
+    #[test]
+    fn a_ring_has_a_limit_however_heavy_its_endpoints_are() {
+        let site = Site::new(Balance::Random, &[65535, 65535, 1]);
+        let members: Vec<&Member> = site.members.iter().map(|member| &**member).collect();
+        let ring = Ring::within(10_000, &members);
+        assert!((9_990..=10_001).contains(&ring.points.len()), "{}", ring.points.len());
+        let owned = |server: u32| ring.points.iter().filter(|(_, owner)| *owner == server).count();
+        assert!(owned(0).abs_diff(owned(1)) < 20 && owned(2) == 1);
     }
 }
