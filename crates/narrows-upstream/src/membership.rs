@@ -71,6 +71,31 @@ pub struct Member {
     pub returned: Option<Instant>,
 }
 
+impl Member {
+    /// An endpoint that is up and in which everything but its place is the default.
+    pub fn new(id: EndpointId, address: Address) -> Self {
+        let server_name = match &address {
+            Address::Socket(address) => address.ip().to_string(),
+            other => other.to_string(),
+        };
+        Member {
+            id,
+            label: address.to_string().into(),
+            address,
+            server_name: server_name.into(),
+            weight: 1,
+            priority: 0,
+            zone: None,
+            labels: Box::default(),
+            limits: EndpointLimits::default(),
+            condition: Condition::Up,
+            reason: "".into(),
+            since: Instant::now(),
+            returned: None,
+        }
+    }
+}
+
 /// Whether an endpoint is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Condition {
