@@ -12,6 +12,7 @@ mod membership;
 mod multiplexed;
 mod pool;
 mod report;
+mod stick_table;
 mod tiers;
 
 pub use cluster::{Cluster, Tried, Unavailable, Wanted};
@@ -21,3 +22,4 @@ pub use membership::{Condition, EndpointId, Member, Membership};
 pub use narrows_tls::Purpose;
 pub use pool::{Connection, Pool};
 pub use report::{AttemptFailure, Report, Reporter, Seen};
+pub use stick_table::{StickKey, StickPlace, StickTable, Stuck};
