@@ -3,6 +3,7 @@
 use crate::endpoint::{EndpointState, Making};
 use crate::membership::{EndpointId, Membership};
 use crate::report::Reporter;
+use crate::sticky::StickyEndpoint;
 use crate::tiers::Tiers;
 use narrows_plan::{Balance, Upstream, UpstreamId};
 use narrows_runtime::Tick;
@@ -41,6 +42,8 @@ pub struct Wanted<'a> {
     pub key: Option<&'a str>,
     /// Labels that it must have, and the values that it must have there; empty asks for none.
     pub subset: &'a [(&'a str, &'a str)],
+    /// The endpoint that the client sticks to.
+    pub sticky: Option<StickyEndpoint>,
     /// Endpoints that earlier attempts failed on.
     pub tried: &'a Tried,
 }
@@ -48,7 +51,7 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// What a client wants when neither a key nor labels are asked for.
     pub fn new(client: IpAddr, tried: &'a Tried) -> Self {
-        Wanted { client, key: None, subset: &[], tried }
+        Wanted { client, key: None, subset: &[], sticky: None, tried }
     }
 
     /// The same with the rendered key of hash methods; `None` is the client's address.
@@ -62,6 +65,12 @@ impl<'a> Wanted<'a> {
     pub fn with_subset(self, subset: &'a [(&'a str, &'a str)]) -> Self {
         Wanted { subset, ..self }
     }
+
+    /// The same of a client that sticks to an endpoint.
+    #[must_use]
+    pub fn with_sticky(self, sticky: Option<StickyEndpoint>) -> Self {
+        Wanted { sticky, ..self }
+    }
 }
 
 /// Why there is no endpoint.
@@ -71,6 +80,8 @@ pub enum Unavailable {
     Tried,
     /// Those that are available have no room.
     Full,
+    /// The one that the client sticks to is not available, and no other may serve.
+    Sticky,
     /// None is available, or there is none at all.
     Down,
 }
@@ -142,7 +153,10 @@ impl Cluster {
     /// # Errors
     /// Why there is none.
     pub fn pick(&self, wanted: &Wanted<'_>) -> Result<Rc<EndpointState>, Unavailable> {
-        self.state.borrow().tiers.pick(wanted)
+        match self.pick_sticky(wanted) {
+            Some(picked) => picked,
+            None => self.state.borrow().tiers.pick(wanted),
+        }
     }
 
     /// The endpoint of that identity, while it is a member.

@@ -13,6 +13,7 @@ mod multiplexed;
 mod pool;
 mod report;
 mod stick_table;
+mod sticky;
 mod tiers;
 
 pub use cluster::{Cluster, Tried, Unavailable, Wanted};
@@ -23,3 +24,4 @@ pub use narrows_tls::Purpose;
 pub use pool::{Connection, Pool};
 pub use report::{AttemptFailure, Report, Reporter, Seen};
 pub use stick_table::{StickKey, StickPlace, StickTable, Stuck};
+pub use sticky::StickyEndpoint;
