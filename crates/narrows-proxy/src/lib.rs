@@ -23,9 +23,11 @@ mod run;
 mod say;
 mod secure;
 mod server;
+mod sticky;
 mod tcp;
 mod tunnel;
 mod udp;
+mod wants;
 mod worker;
 
 pub use fault::{Fault, Meaning, Side};
@@ -33,3 +35,4 @@ pub use flow_facts::FlowFacts;
 pub use outgoing::preview_request_head;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
+pub use sticky::{BadSecret, check_secrets};

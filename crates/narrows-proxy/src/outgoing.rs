@@ -20,7 +20,7 @@ pub fn preview_request_head(
     endpoint: &str,
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    write_request_head(request, listener, route, matched_prefix, endpoint, &mut out);
+    write_request_head(request, listener, route, matched_prefix, None, endpoint, &mut out);
     out
 }
 

@@ -2,6 +2,7 @@
 
 use crate::downstream::Downstream;
 use crate::gate::Arrival;
+use crate::sticky::StickyStores;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp, udp};
 use narrows_control::Link;
@@ -22,11 +23,12 @@ pub(crate) async fn life(
     plan: Arc<Plan>,
     tls: TlsContexts,
     link: Link,
+    stores: StickyStores,
     sockets: Vec<(Place, Socket)>,
     log: Option<AccessLog>,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(number, plan, tls, link, log));
+    let worker = Rc::new(Worker::new(number, plan, tls, link, &stores, log));
     let following = tokio::task::spawn_local({
         let worker = Rc::clone(&worker);
         async move { worker.follow().await }
