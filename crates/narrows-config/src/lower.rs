@@ -2,6 +2,7 @@
 
 mod addresses;
 mod conditions;
+mod endpoints;
 mod headers;
 mod listener;
 mod pages;
@@ -15,11 +16,12 @@ mod upstream;
 
 use crate::code::Code;
 use crate::diagnostic::{Finding, Reporter};
-use crate::model::{Configuration, LogFormat};
+use crate::model::{self, Configuration, LogFormat};
 use crate::nearest::nearest;
+use crate::shape::TextOr;
 use crate::source::Place;
 use crate::tree::Text;
-use narrows_plan::{AccessLog, Plan, Settings, UpstreamId};
+use narrows_plan::{AccessLog, Endpoint, Plan, Settings, UpstreamId};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,13 +29,7 @@ use std::sync::Arc;
 /// Lowers what all files hold; each comes with the folder that its relative paths start from.
 pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporter) -> Option<Plan> {
     let is_readable = !reporter.has_errors();
-    let mut lowering = Lowering {
-        reporter,
-        names: HashMap::new(),
-        used: Vec::new(),
-        folder: PathBuf::new(),
-        absent_facts: None,
-    };
+    let mut lowering = Lowering::new(reporter);
     let mut plan = Plan { settings: lowering.settings(&files), ..Plan::default() };
     for (file, folder) in &files {
         lowering.folder.clone_from(folder);
@@ -78,6 +74,11 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
     Some(plan)
 }
 
+/// Lowers endpoints that stand in a file of their own.
+pub(crate) fn lower_endpoints(written: &[TextOr<model::Endpoint>], reporter: &mut Reporter) -> Vec<Endpoint> {
+    Lowering::new(reporter).endpoints(written)
+}
+
 /// What lowering knows while it goes through the listeners.
 struct Lowering<'r> {
     reporter: &'r mut Reporter,
@@ -95,6 +96,18 @@ struct AbsentFacts {
     prefix: &'static str,
     /// Why it has none.
     why: &'static str,
+}
+
+impl<'r> Lowering<'r> {
+    fn new(reporter: &'r mut Reporter) -> Self {
+        Lowering {
+            reporter,
+            names: HashMap::new(),
+            used: Vec::new(),
+            folder: PathBuf::new(),
+            absent_facts: None,
+        }
+    }
 }
 
 impl Lowering<'_> {

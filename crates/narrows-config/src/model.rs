@@ -1,5 +1,6 @@
 //! The configuration as it is written: every table and every key, declared once.
 
+mod endpoint;
 mod keys;
 mod listener;
 mod route;
@@ -11,11 +12,12 @@ use crate::shape::{
 use crate::tree::Text;
 use narrows_plan::defaults;
 
+pub(crate) use endpoint::{AdminState, Endpoint, Endpoints};
 pub(crate) use keys::{Name, StatusKey, is_token};
 pub(crate) use listener::{
     ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol, ProxyProtocolMode,
 };
-pub(crate) use route::{Endpoints, HeaderEdits, Matcher, PathTable, Rewrite, Route, Share};
+pub(crate) use route::{HeaderEdits, Matcher, PathTable, Rewrite, Route, Share};
 pub(crate) use tls::{
     Certificate, CertificateHeader, ClientCertificates, ClientMode, Profile, UpstreamProtocol, UpstreamTls,
 };

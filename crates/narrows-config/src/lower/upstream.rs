@@ -1,36 +1,14 @@
 //! Upstreams.
 
 use super::Lowering;
-use crate::code::Code;
-use crate::diagnostic::Finding;
 use crate::model::{Balance, ProxyProtocolVersion, Upstream};
-use crate::shape::{OrOff, TextOr};
+use crate::shape::OrOff;
 use crate::tree::Text;
-use narrows_plan::{Balancing, Endpoint, PoolLimits, RetryPolicy};
+use narrows_plan::{Balancing, PoolLimits, RetryPolicy};
 
 impl Lowering<'_> {
     pub(super) fn upstream(&mut self, name: &Text, written: &Upstream) -> narrows_plan::Upstream {
-        let mut endpoints: Vec<Endpoint> = Vec::new();
-        for endpoint in written.endpoints.iter().flat_map(|endpoints| &endpoints.0) {
-            let (address, weight) = match endpoint {
-                TextOr::Short(address) => (Some(address), 1),
-                TextOr::Long(table) => {
-                    (table.address.as_ref(), table.weight.as_ref().map_or(1, |weight| weight.number))
-                }
-            };
-            let Some(text) = address else { continue };
-            let Some(address) = self.endpoint_address(text) else { continue };
-            if endpoints.iter().any(|other| other.address == address) {
-                let message = format!("the endpoint `{address}` stands twice in this upstream");
-                let help = "to give it a larger share, write it once with a `weight`";
-                self.reporter.report(Finding::warning(Code::BoundTwice, text.place, message).help(help));
-            }
-            let origin = self.reporter.sources.origin(text.place);
-            endpoints.push(Endpoint {
-                weight: u32::try_from(weight).unwrap_or(u32::MAX),
-                ..Endpoint::new(address, origin)
-            });
-        }
+        let endpoints = self.endpoints(written.endpoints.as_ref().map_or(&[], |endpoints| &endpoints.0));
         let balance = match written.balance {
             None | Some(Balance::RoundRobin) => narrows_plan::Balance::RoundRobin,
             Some(Balance::LeastRequest) => narrows_plan::Balance::LeastRequest,

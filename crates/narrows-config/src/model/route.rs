@@ -1,4 +1,4 @@
-//! Routes and endpoints as they are written.
+//! Routes as they are written.
 
 use super::keys::{Any, HeaderName, StatusKey};
 use super::listener::ErrorPage;
@@ -6,19 +6,6 @@ use crate::shape::{
     Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, TextOr, otherwise, table,
 };
 use crate::tree::Text;
-
-/// The endpoints of an upstream.
-pub(crate) type Endpoints = OneOrMany<TextOr<Endpoint>>;
-
-table! {
-    /// A server with a weight.
-    Endpoint {
-        /// `address:port`, `name:port` or `unix:/path`.
-        address: Text = REQUIRED,
-        /// Share of the traffic relative to the others.
-        weight: Number<1, 65_535> = "1",
-    }
-}
 
 table! {
     /// A rule: conditions that must all hold, and one action. The keys `sni` and `alpn` are for tcp listeners and for udp
