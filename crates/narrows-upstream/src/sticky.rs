@@ -1,8 +1,9 @@
 //! The endpoint that a client sticks to, before any balancer is asked.
 
-use crate::cluster::{Cluster, Unavailable, Wanted};
+use crate::cluster::Cluster;
 use crate::endpoint::EndpointState;
 use crate::membership::EndpointId;
+use crate::wanted::{Unavailable, Wanted};
 use std::rc::Rc;
 
 /// The endpoint that a client sticks to.
