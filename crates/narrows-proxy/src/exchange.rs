@@ -201,7 +201,7 @@ impl<'a> Exchange<'a, '_> {
         };
         let timing = Timing::new(&self.downstream.watch, limit);
         let mut texts = LabelTexts::default();
-        let wants = Wants::of_request(request, route, cluster, worker.sticky(upstream), &mut texts);
+        let wants = Wants::of_request(request, &route.subset, cluster, worker.sticky(upstream), &mut texts);
         let forwarding = Forwarding {
             worker,
             listener,

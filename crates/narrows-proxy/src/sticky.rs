@@ -182,3 +182,6 @@ impl Members {
         self.names.insert(member.id, name);
     }
 }
+
+#[cfg(test)]
+mod tests;

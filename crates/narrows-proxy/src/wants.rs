@@ -4,7 +4,7 @@
 use crate::request::{Request, Response};
 use crate::sticky::cookie::CookieOnTheWay;
 use crate::sticky::{Sticky, Store};
-use narrows_plan::{Facts, Route, StickBy, Stickiness, Template, Upstream};
+use narrows_plan::{Facts, StickBy, Stickiness, Template, Upstream};
 use narrows_upstream::{
     Cluster, EndpointId, EndpointState, StickKey, StickPlace, StickTable, StickyEndpoint, Stuck, Tried,
     Wanted,
@@ -42,22 +42,22 @@ enum Memory {
 }
 
 impl<'a> Wants<'a> {
-    /// What `request` wants by `route` of `cluster`, whose clients stick by `sticky`. `texts` is empty.
+    /// What `request` wants of `cluster`: an endpoint with the labels of `subset`, and the one that its client sticks to by `sticky`. `texts` is empty.
     pub(crate) fn of_request(
         request: &Request<'_>,
-        route: &'a Route,
+        subset: &'a [(Box<str>, Template)],
         cluster: &'a Cluster,
         sticky: Option<&Rc<Sticky>>,
         texts: &'a mut LabelTexts,
     ) -> Self {
         let facts = request.facts(None);
         let mut wants = Wants::new(&facts, &cluster.upstream);
-        if !route.subset.is_empty() {
-            texts.0.extend(route.subset.iter().map(|(_, value)| match value.as_literal() {
+        if !subset.is_empty() {
+            texts.0.extend(subset.iter().map(|(_, value)| match value.as_literal() {
                 Some(_) => String::new(),
                 None => rendered(value, &facts),
             }));
-            let pairs = route.subset.iter().zip(&texts.0);
+            let pairs = subset.iter().zip(&texts.0);
             let label = |((name, value), text): (&'a (Box<str>, Template), &'a String)| {
                 (&**name, value.as_literal().unwrap_or(text))
             };
