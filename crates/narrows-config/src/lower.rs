@@ -1,18 +1,28 @@
 //! The configuration as it is written to the plan: names resolved, defaults and inherited values filled in.
 
 mod addresses;
+mod answers;
+mod balancing;
 mod conditions;
+mod cookie;
 mod endpoints;
 mod headers;
+mod health;
+mod limits;
 mod listener;
+mod mirrors;
 mod pages;
+mod passive;
 mod patterns;
+mod retries;
 mod route;
+mod stickiness;
 mod tcp;
 mod texts;
 mod tls;
 mod udp;
 mod upstream;
+mod usage;
 
 use crate::code::Code;
 use crate::diagnostic::{Finding, Reporter};
@@ -70,6 +80,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
     }
     lowering.refuse_unix_endpoints(&plan);
     lowering.refuse_stream_upstreams(&files);
+    lowering.check_usage(&files, &plan);
     plan.files = lowering.reporter.sources.names();
     Some(plan)
 }
@@ -137,6 +148,9 @@ impl Lowering<'_> {
                     "stderr" => AccessLog::Stderr,
                     path => AccessLog::File(PathBuf::from(path)),
                 };
+            }
+            if let Some(zone) = &written.zone {
+                settings.zone = Some(zone.text.as_str().into());
             }
             if let Some(format) = written.log_format {
                 settings.log_format = match format {
