@@ -23,6 +23,8 @@ pub(crate) struct Wants<'a> {
     key: Option<Cow<'a, str>>,
     labels: Vec<(&'a str, &'a str)>,
     endpoint: Option<StickyEndpoint>,
+    /// Where the client is meanwhile, when `endpoint` cannot be reached after all.
+    meanwhile: Option<StickyEndpoint>,
     memory: Memory,
 }
 
@@ -97,6 +99,7 @@ impl<'a> Wants<'a> {
             }),
             labels: Vec::new(),
             endpoint: None,
+            meanwhile: None,
             memory: Memory::None,
         }
     }
@@ -117,8 +120,13 @@ impl<'a> Wants<'a> {
             let is_well = |id: &EndpointId| {
                 cluster.endpoint(*id).is_some_and(|endpoint| endpoint.condition().takes_sticky())
             };
+            let last = sticky.placed(last);
+            self.stick_to(last, rules);
             let first = sticky.placed(first).filter(|first| rules.returns && is_well(first));
-            self.stick_to(first.or_else(|| sticky.placed(last)), rules);
+            if first.is_some() && first != last {
+                self.meanwhile = self.endpoint;
+                self.stick_to(first, rules);
+            }
         }
         self.memory = Memory::Table { sticky: Rc::clone(sticky), key, seen: Cell::new(seen) };
     }
@@ -132,6 +140,7 @@ impl Wants<'_> {
             key: self.key.map(|key| Cow::Owned(key.into_owned())),
             labels: Vec::new(),
             endpoint: self.endpoint,
+            meanwhile: self.meanwhile,
             memory: self.memory,
         }
     }
@@ -143,10 +152,10 @@ impl Wants<'_> {
 
     /// What the next attempt wants.
     pub(crate) fn wanted<'w>(&'w self, tried: &'w Tried) -> Wanted<'w> {
-        Wanted::new(self.client, tried)
-            .with_key(self.key.as_deref())
-            .with_subset(&self.labels)
-            .with_sticky(self.endpoint)
+        let was_tried = self.endpoint.is_some_and(|sticky| tried.contains(sticky.endpoint));
+        let sticky = if was_tried { self.meanwhile.or(self.endpoint) } else { self.endpoint };
+        let wanted = Wanted::new(self.client, tried).with_key(self.key.as_deref());
+        wanted.with_subset(&self.labels).with_sticky(sticky)
     }
 
     /// The sticky cookie that comes and goes with the request.
