@@ -32,7 +32,7 @@ mod worker;
 
 pub use fault::{Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
-pub use outgoing::preview_request_head;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
 pub use sticky::{BadSecret, check_secrets};
+pub use wants::{Choice, ChoicePreview, StickyChoice};

@@ -54,6 +54,20 @@ impl StickyStores {
         Ok(StickyStores(plan.upstreams.iter().map(store).collect::<Result<_, BadSecret>>()?))
     }
 
+    /// The same for who only asks what would be: upstreams whose key cannot be had are told apart, and no cookie is known there.
+    pub(crate) fn for_preview(plan: &Plan) -> (Self, Vec<UpstreamId>) {
+        let mut keyless = Vec::new();
+        let stores = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
+            let store = Store::new(upstream).unwrap_or_else(|_| {
+                keyless.push(id);
+                Some(Store::Names(Naming::Clear))
+            });
+            store.map(Arc::new)
+        });
+        let stores = stores.collect();
+        (StickyStores(stores), keyless)
+    }
+
     /// A worker's part of an upstream; `None` when its clients do not stick.
     pub(crate) fn of_worker(&self, id: UpstreamId, upstream: &Arc<Upstream>) -> Option<Rc<Sticky>> {
         let store = self.0.get(id.0 as usize)?.clone()?;

@@ -1,6 +1,10 @@
 //! What the attempts of a request, a flow or a session want of an endpoint: which key is hashed, which labels it must have, and where the client has been
 //! before. Costs nothing for upstreams that ask for none of it.
 
+mod preview;
+
+pub use preview::{Choice, ChoicePreview, StickyChoice};
+
 use crate::request::{Request, Response};
 use crate::sticky::cookie::CookieOnTheWay;
 use crate::sticky::{Sticky, Store};
