@@ -100,9 +100,17 @@ impl Cluster {
         known.values().for_each(|gone| gone.leave());
         // Rotations begin elsewhere each time: endpoints that come and go often must not favour the first ones.
         let mut rules = self.rules.clone();
-        rules.seed = if before.members.is_empty() { rules.seed } else { state.rules.seed.wrapping_add(7) };
+        if !before.members.is_empty() {
+            rules.seed = mix(state.rules.seed as u64) as usize;
+        }
         rules.around.seed = mix(state.rules.around.seed);
         *state = State::new(Arc::clone(membership), endpoints, Rc::new(rules));
+    }
+
+    /// Holds the clock for tests.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, moment: std::time::Instant) {
+        self.making.clock.hold(moment);
     }
 
     /// Whether a change leaves everybody in the tier and at the place of the hash table where they are.

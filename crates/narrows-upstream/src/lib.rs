@@ -23,6 +23,8 @@ mod stick_table;
 mod sticky;
 mod subsets;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tiers;
 mod wanted;
 

@@ -30,8 +30,8 @@ pub(super) enum Load {
 }
 
 impl Least {
-    pub(super) fn new(load: Load, seed: usize) -> Self {
-        Least { load, next: Cell::new(seed) }
+    pub(super) fn new(load: Load, members: &Members, seed: usize) -> Self {
+        Least { load, next: Cell::new(members.start(seed)) }
     }
 
     fn scan(&self, asking: &Asking<'_>) -> Option<usize> {
