@@ -3,7 +3,7 @@
 use crate::run;
 use crate::say::say;
 use crate::sticky::{BadSecret, StickyStores};
-use crate::worker::Place;
+use crate::worker::{Common, Place};
 use narrows_control::Control;
 use narrows_observe::LogSink;
 use narrows_plan::{AccessLog, Bind, Plan, Protocol};
@@ -157,9 +157,14 @@ impl Server {
         let workers = self.workers.len();
         for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             let log = self.sink.as_ref().map(LogSink::worker_log);
-            let (plan, tls, phase) = (Arc::clone(&self.plan), self.tls.clone(), phase.clone());
-            let (link, stores) = (running.control.link(), self.stores.clone());
-            let life = move || run::life(number, workers, plan, tls, link, stores, sockets, log, phase);
+            let common = Common {
+                plan: Arc::clone(&self.plan),
+                tls: self.tls.clone(),
+                link: running.control.link(),
+                stores: self.stores.clone(),
+            };
+            let phase = phase.clone();
+            let life = move || run::life(number, workers, common, sockets, log, phase);
             running.threads.push(spawn_thread(&format!("worker-{number}"), life)?);
         }
         running.sink = self.sink.take();

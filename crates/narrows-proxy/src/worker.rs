@@ -64,6 +64,15 @@ pub(crate) struct AnswerMemory {
     pub(crate) out: Vec<u8>,
 }
 
+/// What all workers are given alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) tls: TlsContexts,
+    pub(crate) link: Link,
+    pub(crate) stores: StickyStores,
+}
+
 /// Where a connection was accepted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
@@ -75,14 +84,8 @@ pub(crate) struct Place {
 
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(
-        number: usize,
-        plan: Arc<Plan>,
-        tls: TlsContexts,
-        link: Link,
-        stores: &StickyStores,
-        log: Option<AccessLog>,
-    ) -> Self {
+    pub(crate) fn new(number: usize, common: Common, log: Option<AccessLog>) -> Self {
+        let Common { plan, tls, link, stores } = common;
         let zone = plan.settings.zone.as_deref();
         let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());

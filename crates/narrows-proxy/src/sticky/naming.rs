@@ -23,7 +23,7 @@ const PURPOSE: &[u8] = b"narrows sticky cookie";
 #[derive(Debug)]
 pub(crate) enum Naming {
     /// By a keyed hash.
-    Signed(hmac::Key),
+    Signed(Box<hmac::Key>),
     /// By its address.
     Clear,
 }
@@ -60,7 +60,7 @@ impl Naming {
         if secret.len() < SHORTEST_SECRET {
             return Err(Unusable::Short(secret.len()));
         }
-        Ok(Naming::Signed(hmac::Key::new(HMAC_SHA256, secret)))
+        Ok(Naming::Signed(Box::new(hmac::Key::new(HMAC_SHA256, secret))))
     }
 
     /// Signed with a key that nobody knows and that ends with the process.
@@ -69,7 +69,7 @@ impl Naming {
     /// When the system gives no random bytes.
     pub(super) fn with_chance() -> Result<Self, Unusable> {
         let key = hmac::Key::generate(HMAC_SHA256, &SystemRandom::new()).map_err(|_| Unusable::NoChance)?;
-        Ok(Naming::Signed(key))
+        Ok(Naming::Signed(Box::new(key)))
     }
 
     /// The name of the endpoint of that label: characters that a cookie may hold (RFC 6265 section 4.1.1), `~` not among them.
