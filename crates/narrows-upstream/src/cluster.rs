@@ -124,10 +124,14 @@ impl Cluster {
 
     /// The endpoint for the next attempt. An endpoint of weight 0 is never it, nor one that was tried, nor one in a condition that takes nothing new,
     /// as long as [`Balancing::panic`](narrows_plan::Balancing) does not say otherwise; ejected ones are taken when nothing else is left.
+    /// Before all that, the one that the client sticks to is asked.
     ///
     /// # Errors
     /// Why there is none.
     pub fn pick(&self, wanted: &Wanted<'_>) -> Result<Rc<EndpointState>, Unavailable> {
+        if let Some(picked) = self.pick_sticky(wanted) {
+            return picked;
+        }
         if wanted.subset.is_empty() {
             return self.state.borrow().tiers.pick(wanted);
         }
@@ -141,6 +145,7 @@ impl Cluster {
     /// How the next choice would come about, all endpoints in the order of the membership. Changes nothing: the next [`Cluster::pick`] chooses as it
     /// is told here, unless something happens in between. Costs more than a choice.
     pub fn candidates(&self, wanted: &Wanted<'_>) -> Vec<Candidate> {
+        let sticky = self.pick_sticky(wanted);
         let state = &mut *self.state.borrow_mut();
         let mut candidates: Vec<Candidate> =
             state.endpoints.iter().map(|endpoint| candidate(endpoint, wanted)).collect();
@@ -148,6 +153,10 @@ impl Cluster {
             state.tiers.tell(wanted, &mut candidates, &state.by_id);
         } else if let Some(tiers) = state.subsets.of(wanted.subset, &state.rules, &state.ground) {
             tiers.tell(wanted, &mut candidates, &state.by_id);
+        }
+        if let Some(picked) = sticky {
+            let chosen = picked.ok().map(|endpoint| endpoint.id());
+            candidates.iter_mut().for_each(|one| one.is_chosen = Some(one.id) == chosen);
         }
         candidates
     }

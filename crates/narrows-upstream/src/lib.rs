@@ -19,6 +19,8 @@ mod multiplexed;
 mod pool;
 mod report;
 mod shares;
+mod stick_table;
+mod sticky;
 mod subsets;
 mod table;
 #[cfg(test)]
@@ -34,4 +36,6 @@ pub use membership::{Condition, EndpointId, Member, Membership};
 pub use narrows_tls::Purpose;
 pub use pool::{Connection, Pool};
 pub use report::{AttemptFailure, Report, Reporter, Seen};
+pub use stick_table::{StickKey, StickPlace, StickTable, Stuck};
+pub use sticky::StickyEndpoint;
 pub use wanted::{Tried, Unavailable, Wanted};
