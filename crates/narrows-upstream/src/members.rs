@@ -231,6 +231,14 @@ impl Members {
         if self.taken.count() == 0 {
             return None;
         }
+        let length = self.endpoints.len();
+        if self.are_even() && self.taken.count() * 4 > length {
+            // Without a look at weights: somebody of all, until one is met that is taken.
+            let drawn = || self.chance.below(length as u64) as usize;
+            if let Some(drawn) = (0..DRAWS).map(|_| drawn()).find(|drawn| self.taken.contains(*drawn)) {
+                return Some(drawn);
+            }
+        }
         let mut drawn = 0;
         for _ in 0..2 * DRAWS {
             drawn = self.shares.at(self.chance.below(self.total()));

@@ -80,6 +80,29 @@ pub struct Member {
 }
 
 impl Member {
+    /// An endpoint that is up and in which everything but its place is the default.
+    pub fn new(id: EndpointId, address: Address) -> Self {
+        let server_name = match &address {
+            Address::Socket(address) => address.ip().to_string(),
+            other => other.to_string(),
+        };
+        Member {
+            id,
+            label: address.to_string().into(),
+            address,
+            server_name: server_name.into(),
+            weight: 1,
+            priority: 0,
+            zone: None,
+            labels: Box::default(),
+            limits: EndpointLimits::default(),
+            condition: Condition::Up,
+            reason: "".into(),
+            since: Instant::now(),
+            returned: None,
+        }
+    }
+
     /// An endpoint as it is written; `None` when it is named only.
     fn configured(endpoint: &Endpoint, id: EndpointId) -> Option<Arc<Self>> {
         let server_name = match &endpoint.address {
@@ -92,10 +115,8 @@ impl Member {
             AdminState::Drain => Condition::Drain,
             AdminState::Maintenance => Condition::Maintenance,
         };
+        let made = Member::new(id, endpoint.address.clone());
         Some(Arc::new(Member {
-            id,
-            address: endpoint.address.clone(),
-            label: endpoint.address.to_string().into(),
             server_name,
             weight: endpoint.weight,
             priority: endpoint.priority,
@@ -104,8 +125,7 @@ impl Member {
             limits: endpoint.limits,
             condition,
             reason: "configured".into(),
-            since: Instant::now(),
-            returned: None,
+            ..made
         }))
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     Cluster, Condition, EndpointId, EndpointState, Member, Membership, Reporter, Running, Tried, Unavailable,
     Wanted,
 };
-use narrows_plan::{Address, Balance, Balancing, EndpointLimits, Origin, Upstream, UpstreamId};
+use narrows_plan::{Address, Balance, Balancing, Origin, Upstream, UpstreamId};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -64,21 +64,7 @@ impl Site {
         self.next_id += 1;
         let ip = Ipv4Addr::from(0x0a01_0000 + id as u32);
         let address = Address::Socket((ip, 8080).into());
-        self.members.push(Arc::new(Member {
-            id: EndpointId(id),
-            label: address.to_string().into(),
-            address,
-            server_name: ip.to_string().into(),
-            weight,
-            priority: 0,
-            zone: None,
-            labels: Box::default(),
-            limits: EndpointLimits::default(),
-            condition: Condition::Up,
-            reason: "".into(),
-            since: Instant::now(),
-            returned: None,
-        }));
+        self.members.push(Arc::new(Member { weight, ..Member::new(EndpointId(id), address) }));
     }
 
     /// Changes a member without telling the cluster yet.

@@ -17,6 +17,10 @@ const MOST_POINTS: u64 = 4 << 20;
 pub(crate) struct Ring {
     /// Point and server, in ascending order, each point once.
     points: Box<[(u32, u32)]>,
+    /// For each beginning of a hash the first point that may be its own: a look-up reads two lines of memory, not one for each halving.
+    starts: Box<[u32]>,
+    /// Bits of a hash that come after its beginning.
+    rest: u32,
     servers: Box<[Server]>,
 }
 
@@ -64,11 +68,14 @@ impl Ring {
         // Where two servers share a point, NGINX leaves it to whichever its sort puts first; here it is the one that is configured first.
         points.sort_unstable();
         points.dedup_by_key(|(point, _)| *point);
-        Ring { points: points.into(), servers: servers.into() }
+        let (starts, rest) = starts(&points);
+        Ring { points: points.into(), starts, rest, servers: servers.into() }
     }
 
     pub(super) fn find(&self, hash: u32, accepts: &mut impl FnMut(usize) -> bool) -> Option<usize> {
-        let first = self.points.partition_point(|(point, _)| *point < hash);
+        let start = self.starts[(u64::from(hash) >> self.rest) as usize] as usize;
+        let later = self.points[start..].iter().position(|(point, _)| *point >= hash);
+        let first = later.map_or(self.points.len(), |later| start + later);
         let (before, after) = self.points.split_at(first);
         let mut last = None;
         for &(_, server) in after.iter().chain(before) {
@@ -86,6 +93,14 @@ impl Ring {
         }
         None
     }
+}
+
+/// Where the points of each beginning of a hash start, about eight to each, and how many bits the rest of a hash has.
+fn starts(points: &[(u32, u32)]) -> (Box<[u32]>, u32) {
+    let bits = (points.len() / 8).max(1).ilog2();
+    let rest = u32::BITS - bits;
+    let first = |beginning: u64| points.partition_point(|(point, _)| u64::from(*point) >> rest < beginning);
+    ((0..1 << bits).map(|beginning| first(beginning) as u32).collect(), rest)
 }
 
 /// Among the addresses of one name NGINX takes turns; here the key decides, so that it stays where it is.
