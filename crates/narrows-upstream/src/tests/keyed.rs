@@ -1,6 +1,7 @@
 //! Hash methods: who owns a key, and who moves when endpoints come, go or fail.
 
 use super::*;
+use crate::table::Table;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -101,12 +102,42 @@ fn the_keys_of_a_tried_endpoint_spread_over_the_others() {
     }
 }
 
+/// In which order nginx 1.22 tried these servers for `key-0` and so on, all of them dead, with `hash $arg_k consistent`.
+const NGINX: [[usize; 4]; 12] = [
+    [2, 1, 3, 0],
+    [2, 1, 0, 3],
+    [2, 1, 0, 3],
+    [3, 2, 1, 0],
+    [1, 2, 0, 3],
+    [2, 0, 3, 1],
+    [0, 1, 2, 3],
+    [2, 3, 1, 0],
+    [2, 3, 0, 1],
+    [2, 3, 1, 0],
+    [2, 3, 1, 0],
+    [2, 1, 0, 3],
+];
+
 #[test]
-fn nginx_has_these_points() {
-    // Three servers of nginx 1.22 with `hash $arg_k consistent`, asked in a conformance test; here a few of its answers.
-    let site = Site::new(Balance::Ketama, &[1, 1, 1]);
-    let again = Site::new(Balance::Ketama, &[1, 1, 1]);
-    assert_eq!(site.owners(100), again.owners(100));
+fn ketama_tries_servers_in_the_order_of_nginx() {
+    let socket = |address: &str| Address::Socket(address.parse().expect("an address"));
+    let addresses = [
+        (socket("127.0.1.1:9"), 1),
+        (socket("127.0.1.2:9"), 2),
+        (socket("[::1]:9"), 5),
+        (Address::Unix("/run/none.sock".into()), 1),
+    ];
+    let members: Vec<Member> = (0..)
+        .zip(addresses)
+        .map(|(id, (address, weight))| Member { weight, ..Member::new(EndpointId(id), address) })
+        .collect();
+    let table = Table::new(Balance::Ketama, &members.iter().collect::<Vec<_>>()).expect("a ring");
+    let tried = Tried::default();
+    let order = |key: usize| {
+        let key = format!("key-{key}");
+        table.order(table.hash(&Wanted::new(CLIENT, &tried).with_key(Some(&key))))
+    };
+    assert_eq!((0..12).map(order).collect::<Vec<_>>(), NGINX);
 }
 
 #[test]
