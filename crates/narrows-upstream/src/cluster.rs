@@ -1,5 +1,6 @@
 //! One upstream as one worker sees it.
 
+use crate::budget::Budget;
 use crate::endpoint::{EndpointState, Making};
 use crate::membership::{EndpointId, Membership};
 use crate::report::Reporter;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub struct Cluster {
     /// What is configured.
     pub upstream: Arc<Upstream>,
+    /// What of its requests may be repeated.
+    pub budget: Budget,
     making: Making,
     seed: usize,
     /// Where this process stands.
@@ -110,7 +113,14 @@ impl Cluster {
         zone: Option<&str>,
     ) -> Self {
         let making = Making { upstream: Arc::clone(&upstream), id, connector: connector.cloned(), reporter };
-        Cluster { upstream, making, seed, zone: zone.map(Into::into), state: RefCell::default() }
+        Cluster {
+            upstream,
+            budget: Budget::default(),
+            making,
+            seed,
+            zone: zone.map(Into::into),
+            state: RefCell::default(),
+        }
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close.

@@ -5,6 +5,7 @@
 //! notices of them, it tells with a [`Report`].
 
 mod balancer;
+mod budget;
 mod cluster;
 mod connect;
 mod endpoint;
@@ -14,6 +15,7 @@ mod pool;
 mod report;
 mod tiers;
 
+pub use budget::{Again, Budget, RetryCounts, Retrying, RunningRequest};
 pub use cluster::{Cluster, Tried, Unavailable, Wanted};
 pub use connect::ConnectFailure;
 pub use endpoint::{EndpointState, Open, Running};
