@@ -1,5 +1,6 @@
 //! What a worker owns and its tasks share.
 
+use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
 use narrows_control::Link;
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
+    /// Copies of requests.
+    pub(crate) mirrors: Mirrors,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -87,7 +90,7 @@ impl Worker {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
             Cluster::new(upstream, id, number, tls.connector(id), reporter, zone)
         });
-        let clusters = clusters.collect();
+        let clusters: Vec<Cluster> = clusters.collect();
         let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
             plan,
@@ -96,6 +99,7 @@ impl Worker {
             log,
             tls,
             tells_destinations,
+            mirrors: Mirrors::new(clusters.len(), number as u32),
             clusters,
             link,
             draining: Cell::new(false),

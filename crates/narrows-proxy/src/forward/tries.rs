@@ -69,7 +69,7 @@ impl<'t> Tries<'t> {
 
     /// The life of a request at its endpoints, until one has answered.
     pub(super) async fn life(
-        mut self,
+        &mut self,
         downstream: &mut Downstream,
         upload: &mut Flow,
         memory: &mut AnswerMemory,
@@ -124,7 +124,12 @@ impl<'t> Tries<'t> {
             upload.rewind();
             self.left -= 1;
             retrying = Some(allowed);
-            backoff::life(self.forwarding, self.policy, number, downstream, upload.is_received()).await?;
+            if !self.policy.backoff.is_zero() {
+                // Boxed apart, so that requests that are not repeated do not carry its size.
+                let is_received = upload.is_received();
+                Box::pin(backoff::life(self.forwarding, self.policy, number, downstream, is_received))
+                    .await?;
+            }
             number += 1;
             endpoint = next;
         }
