@@ -15,14 +15,21 @@ pub(crate) fn describe(plan: &Plan, rosters: &[RefCell<Roster>]) -> Arc<str> {
             .iter()
             .map(|entry| {
                 let member = &entry.member;
-                json!({
+                let mut described = json!({
                     "endpoint": member.label,
                     "state": member.condition.name(),
                     "reason": &*member.reason,
                     "for_seconds": member.since.elapsed().as_secs(),
                     "weight": member.weight,
                     "priority": member.priority,
-                })
+                });
+                if let (Some(health), Some(check)) = (&entry.health, &upstream.health) {
+                    described["health"] = health.describe(check.kind.name());
+                }
+                if let Some(agent) = &entry.agent {
+                    described["agent"] = agent.describe();
+                }
+                described
             })
             .collect();
         json!({ "upstream": upstream.name, "endpoints": endpoints })
