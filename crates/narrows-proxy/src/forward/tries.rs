@@ -16,7 +16,8 @@ use crate::worker::AnswerMemory;
 use narrows_plan::RetryPolicy;
 use narrows_runtime::Tick;
 use narrows_upstream::{Again, Connection, EndpointState, Purpose, Retrying, Tried, Unavailable, Wanted};
-use narrows_wire::http1::BodyFraming;
+use narrows_wire::http1::{BodyFraming, ResponseHead};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -75,141 +76,152 @@ impl<'t> Tries<'t> {
         memory: &mut AnswerMemory,
         outcome: &mut Outcome<'_>,
     ) -> Result<Answered, Fault> {
-        let Forwarding { cluster, .. } = *self.forwarding;
-        let _running = cluster.budget.begin(self.policy.budget);
+        let budget = &self.forwarding.cluster.budget;
+        let _running = budget.begin(self.policy.budget);
         let mut endpoint = self.pick().map_err(|_| Fault::NoEndpoint)?;
-        let mut number = 0;
         let mut retrying: Option<Retrying<'t>> = None;
         loop {
-            let ended = self.try_on(&endpoint, downstream, upload, memory).await;
+            let mut pooled = self.reuse(&endpoint, upload);
+            // Twice on one endpoint only when the first time was on a connection that had died in the pool.
+            let ended = loop {
+                self.attempts += 1;
+                let try_limit = self.try_limit(downstream);
+                let lane = match self.ready_lane(&endpoint, pooled.take()) {
+                    Some(lane) => lane,
+                    None => match self.new_lane(&endpoint, downstream).await {
+                        Ok(lane) => lane,
+                        Err(failed) => break Err(failed),
+                    },
+                };
+                self.keep(&lane, upload, memory);
+                let AnswerMemory { head: response, out, .. } = memory;
+                self.write_request(&endpoint, downstream, upload, out);
+                response.clear();
+                let mut attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
+                let result = poll_fn(|context| attempt.poll(context, response)).await;
+                match attempt.ended(result) {
+                    Err(failed) if self.is_old_story(&failed, &endpoint, upload) => upload.rewind(),
+                    ended => break ended,
+                }
+            };
             drop(retrying.take());
             outcome.attempts = self.attempts;
-            let (last, again) = match &ended {
-                Ok(answered) => {
-                    outcome.endpoint = Some(Rc::clone(&answered.endpoint));
-                    let passive = cluster.upstream.passive.as_ref();
-                    condition::report_answer(&answered.endpoint, passive, memory.head.status, answered.took);
-                    if !self.may_replace(answered, memory, upload) {
-                        return ended.map_err(|failed| failed.fault);
-                    }
-                    (&answered.endpoint, Again::Failed)
-                }
-                Err(failed) => {
-                    outcome.endpoint = Some(Rc::clone(&failed.endpoint));
-                    failed.report();
-                    if !failed.cause.is_worth_another(&self.policy.on) || !self.may_repeat(failed, upload) {
-                        return Err(failed.fault);
-                    }
-                    let is_unseen =
-                        matches!(failed.cause, Cause::Connect | Cause::Refused) || failed.is_unsent;
-                    (&failed.endpoint, if is_unseen { Again::Unseen } else { Again::Failed })
-                }
-            };
-            // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
-            let is_refused = matches!(&ended, Err(Failed { cause: Cause::Refused, .. }));
-            let next = if self.left == 0 {
-                None
-            } else if is_refused && cluster.is_single() {
-                Some(Rc::clone(last))
-            } else {
-                self.tried.add(last.id());
-                self.pick().ok()
-            };
-            let allowed =
-                next.and_then(|next| Some((next, cluster.budget.again(self.policy.budget, again)?)));
-            let Some((next, allowed)) = allowed else { return ended.map_err(|failed| failed.fault) };
+            outcome.endpoint = Some(Rc::clone(last(&ended)));
+            let again = self.judge(&ended, memory, upload);
+            let next =
+                again.and_then(|again| Some((self.next(&ended)?, budget.again(self.policy.budget, again)?)));
+            let Some((next, allowed)) = next else { return ended.map_err(|failed| failed.fault) };
+            retrying = Some(allowed);
             if let Ok(answered) = ended {
                 discard::life(self.forwarding, answered, memory, upload);
             }
             upload.rewind();
             self.left -= 1;
-            retrying = Some(allowed);
             if !self.policy.backoff.is_zero() {
                 // Boxed apart, so that requests that are not repeated do not carry its size.
+                let number = self.policy.limit - self.left - 1;
                 let is_received = upload.is_received();
                 Box::pin(backoff::life(self.forwarding, self.policy, number, downstream, is_received))
                     .await?;
             }
-            number += 1;
             endpoint = next;
         }
     }
 
-    /// One try on an endpoint; twice only when the first time was on a connection that had died in the pool.
-    async fn try_on(
-        &mut self,
-        endpoint: &Rc<EndpointState>,
-        downstream: &mut Downstream,
-        upload: &mut Flow,
-        memory: &mut AnswerMemory,
-    ) -> Result<Answered, Failed> {
-        let certain = !(self.is_safe && upload.is_received());
-        let mut pooled = match self.preface.is_empty() {
-            true => endpoint.reuse(self.forwarding.worker.now(), certain),
-            false => None,
-        };
-        loop {
-            self.attempts += 1;
-            let try_limit =
-                self.policy.try_timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout));
-            let lane = self.lane(endpoint, pooled.take(), downstream).await?;
-            self.keep(&lane, upload, memory);
-            let AnswerMemory { head: response, out, .. } = memory;
-            self.write_request(endpoint, downstream, upload, out);
-            let attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
-            match attempt.run(response).await {
-                Err(failed)
-                    if failed.is_reused
-                        && Rc::ptr_eq(&failed.endpoint, endpoint)
-                        && matches!(failed.cause, Cause::Reset | Cause::Refused)
-                        && self.may_repeat(&failed, upload) =>
-                {
-                    upload.rewind();
+    /// Reports how an attempt ended. What another one is for; `None` when there is to be none.
+    fn judge(&self, ended: &Result<Answered, Failed>, memory: &AnswerMemory, upload: &Flow) -> Option<Again> {
+        match ended {
+            Ok(answered) => {
+                let passive = self.forwarding.cluster.upstream.passive.as_ref();
+                condition::report_answer(&answered.endpoint, passive, memory.head.status, answered.took);
+                self.may_replace(answered, memory, upload).then_some(Again::Failed)
+            }
+            Err(failed) => {
+                failed.report();
+                if !failed.cause.is_worth_another(&self.policy.on) || !self.may_repeat(failed, upload) {
+                    return None;
                 }
-                ended => return ended,
+                let is_unseen = matches!(failed.cause, Cause::Connect | Cause::Refused) || failed.is_unsent;
+                Some(if is_unseen { Again::Unseen } else { Again::Failed })
             }
         }
     }
 
-    /// A lane to an endpoint, on `pooled` or on a new connection.
-    async fn lane(
-        &mut self,
-        endpoint: &Rc<EndpointState>,
-        pooled: Option<Connection>,
-        downstream: &Downstream,
-    ) -> Result<Lane, Failed> {
-        let Forwarding { route, cluster, timing, .. } = *self.forwarding;
-        let running = endpoint.begin();
-        let began = cluster.wants_times().then(Instant::now);
+    /// The endpoint for another attempt, while there is one.
+    fn next(&mut self, ended: &Result<Answered, Failed>) -> Option<Rc<EndpointState>> {
+        if self.left == 0 {
+            return None;
+        }
+        // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
+        let is_refused = matches!(ended, Err(Failed { cause: Cause::Refused, .. }));
+        if is_refused && self.forwarding.cluster.is_single() {
+            return Some(Rc::clone(last(ended)));
+        }
+        self.tried.add(last(ended).id());
+        self.pick().ok()
+    }
+
+    /// A connection that is there already. One for a request that must not be repeated is looked at more closely.
+    fn reuse(&self, endpoint: &EndpointState, upload: &Flow) -> Option<Connection> {
+        let certain = !(self.is_safe && upload.is_received());
+        match self.preface.is_empty() {
+            true => endpoint.reuse(self.forwarding.worker.now(), certain),
+            false => None,
+        }
+    }
+
+    /// Whether a failure is that of a connection that had died in the pool, and nothing more.
+    fn is_old_story(&self, failed: &Failed, endpoint: &Rc<EndpointState>, upload: &Flow) -> bool {
+        failed.is_reused
+            && Rc::ptr_eq(&failed.endpoint, endpoint)
+            && matches!(failed.cause, Cause::Reset | Cause::Refused)
+            && self.may_repeat(failed, upload)
+    }
+
+    /// When a try that begins now is over.
+    fn try_limit(&self, downstream: &Downstream) -> Tick {
+        self.policy.try_timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout))
+    }
+
+    /// A lane that need not be waited for: on a connection that is there, or on one that is made while another endpoint may be asked.
+    fn ready_lane(&self, endpoint: &Rc<EndpointState>, pooled: Option<Connection>) -> Option<Lane> {
         let is_reused = pooled.is_some();
         let stage = match pooled {
             Some(mut connection) => {
                 connection.requests += 1;
                 Stage::Open(connection)
             }
-            // While it is made, another endpoint may be asked.
             None if self.hedge_after.is_some() => self.connecting(endpoint),
-            None => {
-                let watch = &downstream.watch;
-                let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
-                let timeout = timing.within(watch, connect);
-                match endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await {
-                    Ok(mut connection) => {
-                        connection.requests += 1;
-                        Stage::Open(connection)
-                    }
-                    Err(failure) => {
-                        let endpoint = Rc::clone(endpoint);
-                        let (fault, cause) = match timing.is_over(watch) {
-                            true => (Fault::RequestTimedOut, Cause::Elsewhere),
-                            false => (Fault::Connect(failure), Cause::Connect),
-                        };
-                        return Err(Failed { fault, cause, endpoint, is_unsent: true, is_reused: false });
-                    }
-                }
-            }
+            None => return None,
         };
-        Ok(Lane::new(Rc::clone(endpoint), running, stage, is_reused, began))
+        Some(Lane::new(Rc::clone(endpoint), endpoint.begin(), stage, is_reused, self.began()))
+    }
+
+    /// A lane on a new connection.
+    async fn new_lane(&self, endpoint: &Rc<EndpointState>, downstream: &Downstream) -> Result<Lane, Failed> {
+        let Forwarding { route, timing, .. } = *self.forwarding;
+        let (running, began, watch) = (endpoint.begin(), self.began(), &downstream.watch);
+        let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
+        let timeout = timing.within(watch, connect);
+        match endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await {
+            Ok(mut connection) => {
+                connection.requests += 1;
+                Ok(Lane::new(Rc::clone(endpoint), running, Stage::Open(connection), false, began))
+            }
+            Err(failure) => {
+                let endpoint = Rc::clone(endpoint);
+                let (fault, cause) = match timing.is_over(watch) {
+                    true => (Fault::RequestTimedOut, Cause::Elsewhere),
+                    false => (Fault::Connect(failure), Cause::Connect),
+                };
+                Err(Failed { fault, cause, endpoint, is_unsent: true, is_reused: false })
+            }
+        }
+    }
+
+    /// Now, where somebody asks for times.
+    fn began(&self) -> Option<Instant> {
+        self.forwarding.cluster.wants_times().then(Instant::now)
     }
 
     /// A connection in the making that can be waited for beside others.
@@ -229,37 +241,25 @@ impl<'t> Tries<'t> {
         downstream: &Downstream,
         upload: &Flow,
     ) -> Option<Box<Hedge>> {
-        let Forwarding { cluster, worker, .. } = *self.forwarding;
         if !upload.is_received() || upload.is_lost() {
             return None;
         }
+        let after = |timeout: Option<_>| timeout.map_or(Tick::NEVER, |it| downstream.watch.after(it));
         self.hedge_after = None;
         self.tried.add(first.id());
         let endpoint = self.pick().ok()?;
-        self.hedging = Some(cluster.budget.again(self.policy.budget, Again::Hedge)?);
+        self.hedging = Some(self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge)?);
         self.tried.add(endpoint.id());
         self.attempts += 1;
-        let pooled = match self.preface.is_empty() {
-            true => endpoint.reuse(worker.now(), true),
-            false => None,
-        };
-        let is_reused = pooled.is_some();
-        let stage = match pooled {
-            Some(mut connection) => {
-                connection.requests += 1;
-                Stage::Open(connection)
-            }
-            None => self.connecting(&endpoint),
-        };
         let mut out = Vec::new();
         self.write_request(&endpoint, downstream, upload, &mut out);
-        let began = cluster.wants_times().then(Instant::now);
-        let mut lane = Lane::new(Rc::clone(&endpoint), endpoint.begin(), stage, is_reused, began);
-        let after =
-            |timeout: Option<_>| timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout));
+        let mut lane = self.ready_lane(&endpoint, self.reuse(&endpoint, upload)).unwrap_or_else(|| {
+            let stage = self.connecting(&endpoint);
+            Lane::new(Rc::clone(&endpoint), endpoint.begin(), stage, false, self.began())
+        });
         let head = if lane.is_open() { self.forwarding.route.timeouts.response_head } else { None };
-        lane.limit_within(after(head), after(self.policy.try_timeout));
-        Some(Box::new(Hedge { lane, out, response: Default::default() }))
+        lane.limit_within(after(head), self.try_limit(downstream));
+        Some(Box::new(Hedge { lane, out, response: ResponseHead::default() }))
     }
 
     /// The endpoint for the next attempt, none of those that were tried.
@@ -281,7 +281,9 @@ impl<'t> Tries<'t> {
         let prefix = matched_prefix.map(|length| &request.path[..length]);
         write_request_head(request, listener, route, prefix, &endpoint.label, out);
         out.extend_from_slice(&downstream.leftover[..self.body_start]);
-        out.extend_from_slice(upload.kept());
+        if !upload.kept().is_empty() {
+            out.extend_from_slice(upload.kept());
+        }
     }
 
     /// Keeps what is read of the body from now on, where another attempt may need it.
@@ -314,5 +316,13 @@ impl<'t> Tries<'t> {
             && self.is_safe
             && !upload.is_lost()
             && condition::is_worth_another(bytes, &memory.head, &self.policy.on)
+    }
+}
+
+/// The last endpoint that an attempt was made on.
+fn last(ended: &Result<Answered, Failed>) -> &Rc<EndpointState> {
+    match ended {
+        Ok(answered) => &answered.endpoint,
+        Err(failed) => &failed.endpoint,
     }
 }
