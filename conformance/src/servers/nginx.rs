@@ -45,7 +45,12 @@ impl Nginx {
         Nginx::serve(&format!("127.0.0.1:{}", free_port()), &format!("ssl {listen}"), &directives)
     }
 
-    /// Sends it a signal such as `KILL`; all of it is one process.
+    /// Starts it so that every connection must begin with a PROXY protocol header.
+    pub fn start_behind_proxy_protocol(directives: &str) -> Nginx {
+        Nginx::serve(&format!("127.0.0.1:{}", free_port()), "proxy_protocol", directives)
+    }
+
+    /// Sends it a signal such as `STOP`.
     #[track_caller]
     pub fn signal(&self, signal: &str) {
         self.program.signal(signal);

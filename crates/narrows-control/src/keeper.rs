@@ -128,7 +128,14 @@ impl Keeper {
         }
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        if ticks.is_multiple_of(STATUS_TICKS) && self.tell.receiver_count() > 0 {
+        if ticks.is_multiple_of(STATUS_TICKS) {
+            self.renew_status();
+        }
+    }
+
+    /// Describes the state of all upstreams anew.
+    pub(crate) fn renew_status(&self) {
+        if self.tell.receiver_count() > 0 {
             self.tell.send_replace(status::describe(&self.plan, &self.rosters));
         }
     }
