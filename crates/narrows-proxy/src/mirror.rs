@@ -19,48 +19,17 @@ use std::rc::Rc;
 /// What [`Mirror::share`] counts in.
 const WHOLE: u64 = 10_000;
 
-/// The copies of one worker.
+/// Chooses the requests of one worker that are copied.
 #[derive(Debug)]
 pub(crate) struct Mirrors {
     /// Where the next request stands among those that are copied.
     point: Cell<u32>,
-    /// By upstream.
-    upstreams: Vec<Rc<Mirroring>>,
-}
-
-/// The copies that one worker sends to an upstream.
-#[derive(Debug, Default)]
-pub(crate) struct Mirroring {
-    running: Cell<u32>,
-    counts: Cell<MirrorCounts>,
-}
-
-/// What became of copies since the worker began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct MirrorCounts {
-    /// Those that were answered.
-    pub(crate) answered: u64,
-    /// Those that were not, in time or at all.
-    pub(crate) failed: u64,
-    /// Requests that were chosen and not copied: too large, too many at one time, not received whole, no endpoint.
-    pub(crate) skipped: u64,
 }
 
 impl Mirrors {
-    /// No copy yet, for that many upstreams. `seed` differs between workers.
-    pub(crate) fn new(upstreams: usize, seed: u32) -> Self {
-        let upstreams = (0..upstreams).map(|_| Rc::default()).collect();
-        Mirrors { point: Cell::new(seed), upstreams }
-    }
-
-    /// What became of the copies for an upstream, and how many run.
-    pub(crate) fn counts(&self, upstream: usize) -> (MirrorCounts, u32) {
-        let mirroring = &self.upstreams[upstream];
-        (mirroring.counts.get(), mirroring.running.get())
-    }
-
-    fn of(&self, mirror: &Mirror) -> &Rc<Mirroring> {
-        &self.upstreams[mirror.upstream.0 as usize]
+    /// `seed` differs between workers.
+    pub(crate) fn new(seed: u32) -> Self {
+        Mirrors { point: Cell::new(seed) }
     }
 
     /// Whether the next request belongs to a share: steps of the golden ratio visit all shares evenly, also every n-th request's.
@@ -68,14 +37,6 @@ impl Mirrors {
         let point = self.point.get().wrapping_add(0x9E37_79B9);
         self.point.set(point);
         ((u64::from(point) * WHOLE) >> 32) < u64::from(share)
-    }
-}
-
-impl Mirroring {
-    fn count(&self, change: impl FnOnce(&mut MirrorCounts)) {
-        let mut counts = self.counts.get();
-        change(&mut counts);
-        self.counts.set(counts);
     }
 }
 
@@ -101,7 +62,7 @@ impl<'a> Copies<'a> {
             }
             match request.head.framing {
                 BodyFraming::Length(length) if length > mirror.body as u64 => {
-                    worker.mirrors.of(mirror).count(|counts| counts.skipped += 1);
+                    worker.cluster(mirror.upstream).mirroring.skip();
                 }
                 _ => copies.mirrors.push(mirror),
             }
@@ -124,19 +85,19 @@ impl<'a> Copies<'a> {
     pub(crate) fn send(&mut self, forwarding: &Forwarding<'a, '_>, arrival: &Arrival, rest: &[u8]) {
         let first = std::mem::take(&mut self.first);
         for mirror in self.mirrors.drain(..) {
-            let mirroring = forwarding.worker.mirrors.of(mirror);
+            let mirroring = &forwarding.worker.cluster(mirror.upstream).mirroring;
             let fits = first.len() + rest.len() <= mirror.body;
-            let has_room = mirroring.running.get() < mirror.running;
+            let has_room = mirroring.running() < mirror.running;
             let copy = match fits && has_room {
                 true => copy(forwarding, arrival, mirror, [&first, rest]),
                 false => None,
             };
             match copy {
                 Some(copy) => {
-                    let running = RunningCopy::new(mirroring);
+                    let running = mirroring.begin();
                     tokio::task::spawn_local(async move { running.ended(copy.life().await) });
                 }
-                None => mirroring.count(|counts| counts.skipped += 1),
+                None => mirroring.skip(),
             }
         }
     }
@@ -144,7 +105,7 @@ impl<'a> Copies<'a> {
     /// The request will not be received whole, or not kept: there are no copies.
     pub(crate) fn skip(&mut self, forwarding: &Forwarding<'a, '_>) {
         for mirror in self.mirrors.drain(..) {
-            forwarding.worker.mirrors.of(mirror).count(|counts| counts.skipped += 1);
+            forwarding.worker.cluster(mirror.upstream).mirroring.skip();
         }
     }
 }
@@ -175,29 +136,6 @@ fn copy(
         limits: crate::downstream::head_limits(listener),
         timeout: mirror.timeout,
     })
-}
-
-/// A copy on its way; dropping it ends it.
-struct RunningCopy(Rc<Mirroring>);
-
-impl RunningCopy {
-    fn new(mirroring: &Rc<Mirroring>) -> Self {
-        mirroring.running.set(mirroring.running.get() + 1);
-        RunningCopy(Rc::clone(mirroring))
-    }
-
-    fn ended(self, answered: bool) {
-        self.0.count(|counts| match answered {
-            true => counts.answered += 1,
-            false => counts.failed += 1,
-        });
-    }
-}
-
-impl Drop for RunningCopy {
-    fn drop(&mut self) {
-        self.0.running.set(self.0.running.get().saturating_sub(1));
-    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) struct Worker {
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
-    /// Copies of requests.
+    /// Which requests are copied.
     pub(crate) mirrors: Mirrors,
     /// What the control plane says.
     pub(crate) link: Link,
@@ -90,7 +90,7 @@ impl Worker {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
             Cluster::new(upstream, id, number, tls.connector(id), reporter, zone)
         });
-        let clusters: Vec<Cluster> = clusters.collect();
+        let clusters = clusters.collect();
         let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
             plan,
@@ -99,7 +99,7 @@ impl Worker {
             log,
             tls,
             tells_destinations,
-            mirrors: Mirrors::new(clusters.len(), number as u32),
+            mirrors: Mirrors::new(number as u32),
             clusters,
             link,
             draining: Cell::new(false),

@@ -3,6 +3,7 @@
 use crate::budget::Budget;
 use crate::endpoint::{EndpointState, Making};
 use crate::membership::{EndpointId, Membership};
+use crate::mirroring::Mirroring;
 use crate::report::Reporter;
 use crate::tiers::Tiers;
 use narrows_plan::{Balance, Upstream, UpstreamId};
@@ -21,6 +22,8 @@ pub struct Cluster {
     pub upstream: Arc<Upstream>,
     /// What of its requests may be repeated.
     pub budget: Budget,
+    /// The copies that it gets of other upstreams' requests.
+    pub mirroring: Rc<Mirroring>,
     making: Making,
     seed: usize,
     /// Where this process stands.
@@ -116,6 +119,7 @@ impl Cluster {
         Cluster {
             upstream,
             budget: Budget::default(),
+            mirroring: Rc::default(),
             making,
             seed,
             zone: zone.map(Into::into),

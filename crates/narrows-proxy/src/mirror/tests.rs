@@ -5,7 +5,7 @@ use super::Mirrors;
 #[test]
 fn a_share_is_spread_evenly() {
     for share in [0, 1, 100, 1000, 3333, 5000, 9999, 10_000] {
-        let mirrors = Mirrors::new(1, 7);
+        let mirrors = Mirrors::new(7);
         let chosen: Vec<bool> = (0..20_000).map(|_| mirrors.is_chosen(share)).collect();
         let count = chosen.iter().filter(|chosen| **chosen).count();
         let expected = 2 * share as usize;
@@ -19,7 +19,7 @@ fn a_share_is_spread_evenly() {
 
 #[test]
 fn routes_that_take_turns_get_their_shares() {
-    let mirrors = Mirrors::new(1, 3);
+    let mirrors = Mirrors::new(3);
     let mut counts = [0_usize; 2];
     for number in 0..20_000 {
         counts[number % 2] += usize::from(mirrors.is_chosen(5000));
