@@ -1,11 +1,13 @@
 //! One upstream as one worker sees it.
 
+use crate::budget::Budget;
 use crate::candidate::Candidate;
 use crate::chance::mix;
 use crate::clock::Clock;
 use crate::endpoint::{EndpointState, Making};
 use crate::members::Surroundings;
 use crate::membership::{EndpointId, Member, Membership};
+use crate::mirroring::Mirroring;
 use crate::report::Reporter;
 use crate::subsets::Subsets;
 use crate::tiers::{Ground, Place, Priority, Rules, Tiers};
@@ -23,6 +25,10 @@ use std::sync::Arc;
 pub struct Cluster {
     /// What is configured.
     pub upstream: Arc<Upstream>,
+    /// What of its requests may be repeated.
+    pub budget: Budget,
+    /// The copies that it gets of other upstreams' requests.
+    pub mirroring: Rc<Mirroring>,
     making: Making,
     rules: Rules,
     state: RefCell<State>,
@@ -65,7 +71,14 @@ impl Cluster {
         let making =
             Making { upstream: Arc::clone(&upstream), id, connector: connector.cloned(), reporter, clock };
         let state = State::new(Arc::default(), Vec::new(), Rc::new(rules.clone()));
-        Cluster { upstream, making, rules, state: RefCell::new(state) }
+        Cluster {
+            upstream,
+            budget: Budget::default(),
+            mirroring: Rc::default(),
+            making,
+            rules,
+            state: RefCell::new(state),
+        }
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close. Members that are the same `Arc` as before
