@@ -3,6 +3,7 @@
 use narrows_conformance::servers::certificates::Authority;
 use narrows_conformance::servers::grpc_health::GrpcHealth;
 use narrows_conformance::servers::mariadb::{self, Mariadb};
+use narrows_conformance::servers::nginx::Nginx;
 use narrows_conformance::servers::postgres::{self, Postgres};
 use narrows_conformance::servers::redis::Redis;
 use narrows_conformance::{Narrows, Setup, output_of};
@@ -156,15 +157,15 @@ fn a_grpc_server_is_checked_over_tls() {
 
 #[test]
 fn something_else_than_the_protocol_is_a_failure() {
-    let server = Redis::start("");
+    let server = Nginx::start("");
     for (health, reason) in [
-        ("postgresql: true", "PostgreSQL"),
-        ("smtp: true", ""),
-        ("ldap: true", ""),
-        ("http: /", "HTTP"),
-        ("grpc: true", ""),
+        ("postgresql: true", "not an answer of PostgreSQL"),
+        ("redis: true", "not an answer of Redis"),
+        ("ldap: true", "not an answer of LDAP"),
+        ("grpc: true", "the connection broke"),
+        ("tcp: { send: \"PING\\r\\n\", expect: PONG }", "the answer does not have what is expected"),
     ] {
         let narrows = Setup::checked("tcp", &[&server], &format!("{health}, start: checked"), "").start();
-        narrows.until_endpoint(&server, "down", reason);
+        narrows.until_endpoint(&server, "down", &format!("1 check failed: {reason}"));
     }
 }
