@@ -120,7 +120,7 @@ fn names_are_asked_for_where_the_resolver_says() {
 fn a_check_is_a_path_or_a_word() {
     let CheckKind::Http(http) = kind("/healthz?full=1") else { panic!("another kind") };
     assert_eq!((&*http.path, &*http.method, &*http.statuses), ("/healthz?full=1", "GET", &[(200, 399)][..]));
-    for word in ["tcp", "tls", "grpc", "postgresql", "mysql", "redis", "smtp", "ldap"] {
+    for word in ["tcp", "grpc", "postgresql", "mysql", "redis", "smtp", "ldap"] {
         assert_eq!(kind(word).name(), word);
     }
     let check = upstream("health: tcp").health.expect("a check");
@@ -157,7 +157,9 @@ fn every_kind_of_check_can_be_a_table() {
     };
     assert_eq!((&*send, pattern.text()), (&b"PING\r\n"[..], "^\\+"));
     assert!(matches!(kind("{ tcp: true }"), CheckKind::Tcp { send, expect: None } if send.is_empty()));
-    assert!(matches!(kind("{ handshake: true }"), CheckKind::Tls));
+    for handshake in ["tls\n    tls: true", "{ handshake: true }\n    tls: true"] {
+        assert!(matches!(kind(handshake), CheckKind::Tls));
+    }
     assert!(matches!(kind("{ grpc: { service: a.B } }"), CheckKind::Grpc { service } if &*service == "a.B"));
     let postgresql = kind("{ postgresql: { user: probe, database: shop } }");
     assert!(

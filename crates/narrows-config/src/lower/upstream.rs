@@ -49,7 +49,7 @@ impl Lowering<'_> {
             written.stickiness.as_ref().and_then(|text| self.stickiness(text)).map(Box::new);
         upstream.health =
             written.health.as_ref().and_then(|health| self.health(health, &upstream)).map(Box::new);
-        upstream.agent = written.agent.as_ref().and_then(|agent| self.agent(agent)).map(Box::new);
+        upstream.agent = written.agent.as_ref().and_then(|agent| self.agent(agent, &upstream)).map(Box::new);
         upstream.passive = self.passive(written.passive.as_ref());
         upstream.slow_start = written.slow_start.and_then(OrOff::on).map(|duration| duration.0);
         if let Some(retries) = &written.retries {
