@@ -7,6 +7,7 @@ use crate::forward::{self, Forwarding, Unanswered};
 use crate::outgoing::{write_hsts, write_own_edits};
 use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
+use crate::wants::{LabelTexts, Wants};
 use crate::worker::{AnswerMemory, ExchangeMemory, Worker};
 use crate::{Fault, secure};
 use narrows_plan::{Action, HttpListener, Route, Subject, UpstreamId};
@@ -199,8 +200,19 @@ impl<'a> Exchange<'a, '_> {
             (ours, theirs) => ours.or(theirs),
         };
         let timing = Timing::new(&self.downstream.watch, limit);
-        let forwarding =
-            Forwarding { worker, listener, route, matched_prefix, request, cluster, timing: &timing, last };
+        let mut texts = LabelTexts::default();
+        let wants = Wants::of_request(request, &route.subset, cluster, worker.sticky(upstream), &mut texts);
+        let forwarding = Forwarding {
+            worker,
+            listener,
+            route,
+            matched_prefix,
+            request,
+            cluster,
+            wants: &wants,
+            timing: &timing,
+            last,
+        };
         match forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await {
             Ok(next) => next,
             Err(Unanswered { fault: Fault::ClientGone, .. }) => {

@@ -2,7 +2,7 @@
 
 use narrows_http2::Failure;
 use narrows_tls::{CertificateFault, TlsFault};
-use narrows_upstream::ConnectFailure;
+use narrows_upstream::{ConnectFailure, Unavailable};
 use narrows_wire::http1::{BodyError, HeadError};
 use narrows_wire::proxy_protocol::InvalidHeader;
 use narrows_wire::target::TargetError;
@@ -36,6 +36,8 @@ pub enum Fault {
     RequestTimedOut,
     /// No endpoint of the upstream is available.
     NoEndpoint,
+    /// The endpoint that the client sticks to is not available, and no other may serve it.
+    StickyEndpointDown,
     /// No endpoint could be reached.
     Connect(ConnectFailure),
     /// The upstream closed before it answered.
@@ -102,6 +104,15 @@ pub struct Meaning {
     pub proxy_status: &'static str,
     /// What happened, for people.
     pub sentence: &'static str,
+}
+
+impl From<Unavailable> for Fault {
+    fn from(why: Unavailable) -> Self {
+        match why {
+            Unavailable::Sticky => Fault::StickyEndpointDown,
+            Unavailable::Tried | Unavailable::Full | Unavailable::Down => Fault::NoEndpoint,
+        }
+    }
 }
 
 impl Fault {
@@ -180,6 +191,13 @@ impl Fault {
             Fault::NoEndpoint => {
                 (Upstream, 503, "no-endpoint", "destination_unavailable", "No server behind is available.")
             }
+            Fault::StickyEndpointDown => (
+                Upstream,
+                503,
+                "sticky-endpoint-down",
+                "destination_unavailable",
+                "The server behind that this client belongs to is not available.",
+            ),
             Fault::Connect(ConnectFailure::Refused) => (
                 Upstream,
                 502,

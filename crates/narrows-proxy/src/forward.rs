@@ -14,7 +14,7 @@ use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
 use attempt::{Answered, Attempt, Failed};
-use narrows_upstream::{AttemptFailure, EndpointState, Purpose, Tried, Wanted};
+use narrows_upstream::{AttemptFailure, EndpointState, Purpose, Tried};
 use narrows_wire::http1::BodyFraming;
 use std::rc::Rc;
 
@@ -45,6 +45,7 @@ pub(crate) async fn life<'a>(
         upload.admit(&downstream.leftover).map_err(|fault: FlowFault| refused(fault.of_request()))?;
     match attempts(forwarding, downstream, &mut upload, body_start, memory, outcome).await {
         Ok((endpoint, answered)) => {
+            forwarding.wants.answered(&endpoint, request, &answered.buffer[..answered.end], &memory.head);
             downstream.leftover.drain(..body_start);
             if memory.head.upgrade {
                 return Ok(switch_protocols(forwarding, downstream, memory, answered, outcome).await);
@@ -78,10 +79,9 @@ async fn attempts<'a>(
     let mut retries = cluster.upstream.retry.limit;
     let mut fault = None;
     'endpoints: loop {
-        let wanted = Wanted::new(request.client, &tried);
-        let endpoint = match cluster.pick(&wanted) {
+        let endpoint = match cluster.pick(&forwarding.wants.wanted(&tried)) {
             Ok(endpoint) => endpoint,
-            Err(_) => return Err(fault.unwrap_or(Fault::NoEndpoint)),
+            Err(why) => return Err(fault.unwrap_or(why.into())),
         };
         let _running = endpoint.begin();
         outcome.endpoint = Some(Rc::clone(&endpoint));
@@ -115,7 +115,15 @@ async fn attempts<'a>(
             connection.requests += 1;
             out.clear();
             let prefix = forwarding.matched_prefix.map(|length| &request.path[..length]);
-            write_request_head(request, forwarding.listener, route, prefix, &endpoint.label, out);
+            write_request_head(
+                request,
+                forwarding.listener,
+                route,
+                prefix,
+                forwarding.wants.cookie(),
+                &endpoint.label,
+                out,
+            );
             out.extend_from_slice(&downstream.leftover[..body_start]);
             let attempt = Attempt { forwarding, downstream, upload, connection, out };
             match attempt.run(response).await {

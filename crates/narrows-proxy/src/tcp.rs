@@ -4,12 +4,13 @@ use crate::flow_facts::FlowFacts;
 use crate::gate::{self, Arrival};
 use crate::preface::preface;
 use crate::tunnel::{self, Ends, Moved};
+use crate::wants::Wants;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{Fault, record, secure};
 use narrows_observe::AccessRecord;
 use narrows_plan::{Protocol, Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
-use narrows_upstream::{AttemptFailure, Cluster, Connection, EndpointState, Purpose, Running, Tried, Wanted};
+use narrows_upstream::{AttemptFailure, Cluster, Connection, EndpointState, Purpose, Running, Tried};
 use narrows_wire::client_hello::{self, Peek};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -91,10 +92,10 @@ async fn carry<'a>(
     let upstream = route(listener, &facts, outcome)?;
     let cluster = worker.cluster(upstream);
     outcome.upstream = &cluster.upstream.name;
+    let wants = Wants::of_flow(&facts, cluster, worker.sticky(upstream));
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
-    let (mut connection, running) =
-        connect(cluster, listener, arrival.peer, watch, &preface, outcome).await?;
+    let (mut connection, running) = connect(cluster, listener, &wants, watch, &preface, outcome).await?;
 
     let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
     let ends = Ends { client: stream, server: &mut connection.stream };
@@ -166,32 +167,35 @@ fn route<'a>(
 async fn connect<'a>(
     cluster: &'a Cluster,
     listener: &TcpListener,
-    peer: Peer,
+    wants: &Wants<'_>,
     watch: &Watch,
     preface: &[u8],
     outcome: &mut Outcome<'a>,
 ) -> Result<(Connection, Running), Fault> {
     let mut tried = Tried::default();
-    let mut fault = Fault::NoEndpoint;
+    let mut fault = None;
     for _ in 0..=cluster.upstream.retry.limit {
-        let wanted = Wanted::new(peer.address(), &tried);
-        let Ok(endpoint) = cluster.pick(&wanted) else { break };
+        let endpoint = match cluster.pick(&wants.wanted(&tried)) {
+            Ok(endpoint) => endpoint,
+            Err(why) => return Err(fault.unwrap_or(why.into())),
+        };
         outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;
         let running = endpoint.begin();
         match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
             Ok(connection) => {
                 endpoint.succeeded(None);
+                wants.reached(&endpoint);
                 return Ok((connection, running));
             }
             Err(failure) => {
                 endpoint.failed(AttemptFailure::Connect);
-                fault = Fault::Connect(failure);
+                fault = Some(Fault::Connect(failure));
             }
         }
         tried.add(endpoint.id());
     }
-    Err(fault)
+    Err(fault.unwrap_or(Fault::NoEndpoint))
 }
 
 fn add_record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {

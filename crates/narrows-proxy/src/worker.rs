@@ -2,6 +2,7 @@
 
 use crate::request::RequestMemory;
 use crate::say::say;
+use crate::sticky::{Sticky, StickyStores};
 use narrows_control::Link;
 use narrows_observe::{AccessLog, Calendar};
 use narrows_plan::{Plan, UpstreamId};
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
+    /// How the clients of each upstream stay where they are.
+    sticky: Vec<Option<Rc<Sticky>>>,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -61,6 +64,15 @@ pub(crate) struct AnswerMemory {
     pub(crate) out: Vec<u8>,
 }
 
+/// What all workers are given alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) tls: TlsContexts,
+    pub(crate) link: Link,
+    pub(crate) stores: StickyStores,
+}
+
 /// Where a connection was accepted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
@@ -72,19 +84,16 @@ pub(crate) struct Place {
 
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(
-        number: usize,
-        plan: Arc<Plan>,
-        tls: TlsContexts,
-        link: Link,
-        log: Option<AccessLog>,
-    ) -> Self {
+    pub(crate) fn new(number: usize, common: Common, log: Option<AccessLog>) -> Self {
+        let Common { plan, tls, link, stores } = common;
         let zone = plan.settings.zone.as_deref();
         let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
             Cluster::new(upstream, id, number, tls.connector(id), reporter, zone)
         });
         let clusters = clusters.collect();
+        let upstreams = (0..).map(UpstreamId).zip(&plan.upstreams);
+        let sticky = upstreams.map(|(id, upstream)| stores.of_worker(id, upstream)).collect();
         let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
             plan,
@@ -94,6 +103,7 @@ impl Worker {
             tls,
             tells_destinations,
             clusters,
+            sticky,
             link,
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -118,6 +128,9 @@ impl Worker {
             for (index, (cluster, membership)) in self.clusters.iter().zip(&*now).enumerate() {
                 if known.get(index).is_none_or(|known| !Arc::ptr_eq(known, membership)) {
                     cluster.update(membership);
+                    if let Some(sticky) = &self.sticky[index] {
+                        sticky.update(membership);
+                    }
                 }
             }
             known = now.to_vec();
@@ -185,6 +198,11 @@ impl Worker {
     /// The cluster of an upstream.
     pub(crate) fn cluster(&self, upstream: UpstreamId) -> &Cluster {
         &self.clusters[upstream.0 as usize]
+    }
+
+    /// How the clients of an upstream stay where they are; `None` when they do not.
+    pub(crate) fn sticky(&self, upstream: UpstreamId) -> Option<&Rc<Sticky>> {
+        self.sticky[upstream.0 as usize].as_ref()
     }
 
     /// The last tick.
