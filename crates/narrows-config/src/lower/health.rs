@@ -14,16 +14,10 @@ impl Lowering<'_> {
         written: &TextOr<model::HealthCheck>,
         upstream: &Upstream,
     ) -> Option<HealthCheck> {
-        let (health, place) = match written {
-            TextOr::Short(word) => (self.kind_of_word(word).map(check)?, word.place),
-            TextOr::Long(table) => (self.health_table(table, upstream)?, table.key("handshake")),
-        };
-        if matches!(health.kind, CheckKind::Tls) && upstream.tls.is_none() {
-            let message = "a handshake is checked as the upstream makes it, and there is no `tls` here";
-            let help = "give the upstream `tls`; where TLS passes through, `health: tcp` sees whether somebody listens";
-            self.reporter.report(Finding::error(Code::NoEffect, place, message).help(help));
+        match written {
+            TextOr::Short(word) => self.kind_of_word(word).map(check),
+            TextOr::Long(table) => self.health_table(table, upstream),
         }
-        Some(health)
     }
 
     fn health_table(&mut self, table: &model::HealthCheck, upstream: &Upstream) -> Option<HealthCheck> {
