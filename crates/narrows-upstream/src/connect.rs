@@ -26,6 +26,8 @@ pub enum ConnectFailure {
     Tls(TlsFault),
     /// It does not speak HTTP/2.
     Http2,
+    /// It has as many connections as it may; nothing was tried. Comes only when somebody else was faster.
+    Full,
 }
 
 impl ConnectFailure {
@@ -54,7 +56,7 @@ impl EndpointState {
         {
             return Some(connection);
         }
-        self.pool.take(now, certain)
+        self.pool.take(now, certain, |open| self.discard(open))
     }
 
     /// Connects within `timeout`, which it sets on `watch`, and sends `preface` before anything else. Requests to an endpoint that speaks
@@ -82,7 +84,7 @@ impl EndpointState {
         } else if self.connector.is_some() {
             Box::pin(self.connect_secure(purpose, watch, preface)).await
         } else {
-            let open = self.open();
+            let open = self.open_within_limit()?;
             let stream = self.dial_within(watch, preface).await?;
             Ok(Connection { stream, requests: 0, born: watch.now(), open })
         }
@@ -108,7 +110,7 @@ impl EndpointState {
         watch: &Watch,
         preface: &[u8],
     ) -> Result<Connection, ConnectFailure> {
-        let open = self.open();
+        let open = self.open_within_limit()?;
         let mut stream = self.dial_within(watch, preface).await?;
         let mut is_http2 = self.protocol == UpstreamProtocol::Http2;
         if let Some(connector) = &self.connector {

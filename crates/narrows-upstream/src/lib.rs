@@ -5,19 +5,34 @@
 //! notices of them, it tells with a [`Report`].
 
 mod balancer;
+mod breaker;
 mod cluster;
+mod concurrency;
 mod connect;
+mod counts;
 mod endpoint;
+mod gate;
+mod load;
 mod membership;
 mod multiplexed;
 mod pool;
+mod queue;
 mod report;
+#[cfg(test)]
+mod seeds;
 mod tiers;
+mod upstream_load;
 
+pub use breaker::{Breaker, BreakerChange, BreakerState};
 pub use cluster::{Cluster, Tried, Unavailable, Wanted};
 pub use connect::ConnectFailure;
-pub use endpoint::{EndpointState, Open, Running};
+pub use counts::{Tally, Totals};
+pub use endpoint::{EndpointState, Need, Open, Running};
+pub use gate::{Entered, Shed, ShedCause};
+pub use load::Load;
 pub use membership::{Condition, EndpointId, Member, Membership};
 pub use narrows_tls::Purpose;
 pub use pool::{Connection, Pool};
+pub use queue::{Queue, QueueIsFull, Ticket};
 pub use report::{AttemptFailure, Report, Reporter, Seen};
+pub use upstream_load::{RetryPlace, UpstreamCounts, UpstreamLoad, UpstreamTotals};

@@ -1,0 +1,141 @@
+//! What all workers share of one upstream: who waits, the breaker, and what runs where that is limited.
+
+use crate::breaker::Breaker;
+use crate::load::{give_back, take};
+use crate::queue::Queue;
+use narrows_plan::Upstream;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What all workers share of one upstream. Nothing in it is touched while no limit, breaker or queue is in use, but for the counters once a second.
+#[derive(Debug)]
+pub struct UpstreamLoad {
+    /// Who waits for an endpoint that has room.
+    pub queue: Arc<Queue>,
+    /// Whether requests pass at all.
+    pub breaker: Option<Breaker>,
+    began: Instant,
+    requests: AtomicU32,
+    retries: AtomicU32,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    retries: AtomicU64,
+    hedges: AtomicU64,
+    mirrors: AtomicU64,
+    breaker_refused: AtomicU64,
+    overloaded: AtomicU64,
+}
+
+/// What was counted of an upstream since the start, as of about a second ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UpstreamTotals {
+    /// Attempts after the first one.
+    pub retries: u64,
+    /// Attempts beside another one.
+    pub hedges: u64,
+    /// Copies that were sent to this upstream.
+    pub mirrors: u64,
+    /// Requests that an open breaker refused.
+    pub breaker_refused: u64,
+    /// Requests that a limit of the whole upstream refused.
+    pub overloaded: u64,
+}
+
+/// What one worker counts of an upstream, in cells of its own.
+#[derive(Debug, Default)]
+pub struct UpstreamCounts {
+    /// Attempts after the first one.
+    pub retries: Cell<u64>,
+    /// Attempts beside another one.
+    pub hedges: Cell<u64>,
+    /// Copies that were sent to this upstream.
+    pub mirrors: Cell<u64>,
+}
+
+/// A retry that runs, where retries are limited; dropping it ends it.
+#[derive(Debug)]
+pub struct RetryPlace(Option<Arc<UpstreamLoad>>);
+
+impl UpstreamLoad {
+    /// Of an upstream with nothing running yet.
+    pub fn new(upstream: &Upstream) -> Arc<Self> {
+        Arc::new(UpstreamLoad {
+            queue: Queue::new(upstream.limits.queue),
+            breaker: upstream.breaker.map(Breaker::new),
+            began: Instant::now(),
+            requests: AtomicU32::new(0),
+            retries: AtomicU32::new(0),
+            counters: Counters::default(),
+        })
+    }
+
+    /// What was counted since the start.
+    pub fn totals(&self) -> UpstreamTotals {
+        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { retries, hedges, mirrors, breaker_refused, overloaded } = &self.counters;
+        UpstreamTotals {
+            retries: total(retries),
+            hedges: total(hedges),
+            mirrors: total(mirrors),
+            breaker_refused: total(breaker_refused),
+            overloaded: total(overloaded),
+        }
+    }
+
+    /// Since this was made.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(crate) fn take_request(&self, limit: u32) -> bool {
+        take(&self.requests, limit)
+    }
+
+    pub(crate) fn give_request_back(&self) {
+        give_back(&self.requests);
+    }
+
+    /// Lets a retry run unless `limit` do.
+    pub(crate) fn take_retry(self: &Arc<Self>, limit: Option<u32>) -> Option<RetryPlace> {
+        match limit {
+            None => Some(RetryPlace(None)),
+            Some(limit) => take(&self.retries, limit).then(|| RetryPlace(Some(Arc::clone(self)))),
+        }
+    }
+
+    pub(crate) fn note_breaker_refused(&self) {
+        self.counters.breaker_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_overloaded(&self) {
+        self.counters.overloaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds what a worker counted.
+    pub(crate) fn add(&self, counts: &UpstreamCounts) {
+        let counters = [
+            (&counts.retries, &self.counters.retries),
+            (&counts.hedges, &self.counters.hedges),
+            (&counts.mirrors, &self.counters.mirrors),
+        ];
+        for (mine, all) in counters {
+            let new = mine.take();
+            if new > 0 {
+                all.fetch_add(new, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for RetryPlace {
+    fn drop(&mut self) {
+        if let Some(load) = &self.0 {
+            give_back(&load.retries);
+        }
+    }
+}
