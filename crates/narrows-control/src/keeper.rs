@@ -1,6 +1,6 @@
 //! What the tasks of the control plane share: the rosters, and the way to the workers.
 
-use crate::control::Memberships;
+use crate::control::{Loads, Memberships};
 use crate::roster::{Found, Roster};
 use crate::status;
 use narrows_plan::{AdminState, Plan, Upstream, UpstreamId};
@@ -49,7 +49,9 @@ pub(crate) struct Keeper {
     rosters: Vec<RefCell<Roster>>,
     changed: Notify,
     publish: watch::Sender<Memberships>,
-    tell: watch::Sender<Arc<str>>,
+    /// Where the status goes, while a route tells it.
+    tell: Option<watch::Sender<Arc<str>>>,
+    loads: Loads,
     ticks: Cell<u32>,
     next_id: Cell<u64>,
 }
@@ -61,8 +63,10 @@ impl Keeper {
         say: fn(&str),
         publish: watch::Sender<Memberships>,
         tell: watch::Sender<Arc<str>>,
+        loads: Loads,
     ) -> Rc<Self> {
         let rosters = plan.upstreams.iter().map(|upstream| RefCell::new(Roster::new(upstream))).collect();
+        let tell = status::is_wanted(&plan).then_some(tell);
         Rc::new(Keeper {
             plan,
             tls,
@@ -72,6 +76,7 @@ impl Keeper {
             changed: Notify::new(),
             publish,
             tell,
+            loads,
             ticks: Cell::new(0),
             next_id: Cell::new(1),
         })
@@ -118,8 +123,8 @@ impl Keeper {
         }
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        if ticks.is_multiple_of(STATUS_TICKS) && self.tell.receiver_count() > 0 {
-            self.tell.send_replace(status::describe(&self.plan, &self.rosters));
+        if let Some(tell) = self.tell.as_ref().filter(|_| ticks.is_multiple_of(STATUS_TICKS)) {
+            tell.send_replace(status::describe(&self.plan, &self.rosters, &self.loads));
         }
     }
 
@@ -127,8 +132,9 @@ impl Keeper {
     pub(crate) fn hear(&self, report: Report) {
         let (Report::Failed { upstream, .. }
         | Report::Recovered { upstream, .. }
-        | Report::Seen { upstream, .. }) = report;
-        self.roster(upstream).borrow_mut().hear(report, Instant::now());
+        | Report::Seen { upstream, .. }
+        | Report::Breaker { upstream, .. }) = report;
+        self.roster(upstream).borrow_mut().hear(report);
     }
 
     /// The operator has ordered something; an endpoint that does not exist is passed over.

@@ -7,8 +7,11 @@
 mod control;
 mod discovery;
 mod keeper;
+mod outliers;
 mod roster;
+#[cfg(test)]
+mod seeds;
 mod status;
 
-pub use control::{Control, ControlError, Link, Memberships};
+pub use control::{Control, ControlError, Link, Loads, Memberships};
 pub use keeper::Order;

@@ -1,8 +1,10 @@
 //! The endpoints of one upstream: where each came from, how it is, and what that makes of it.
 
 use crate::keeper::Order;
+use crate::outliers::{Judged, Outliers, Passive};
 use narrows_plan::{Address, AdminState, EndpointLimits, Upstream};
-use narrows_upstream::{Condition, EndpointId, Member, Membership, Report};
+use narrows_upstream::{BreakerChange, Condition, EndpointId, Member, Membership, Report};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,6 +43,11 @@ pub(crate) struct Change {
 pub(crate) struct Roster {
     /// In the order of the sources; within a source in the order in which they were found.
     pub(crate) entries: Vec<Entry>,
+    /// Where each endpoint stands in `entries`.
+    places: HashMap<EndpointId, usize>,
+    outliers: Option<Outliers>,
+    /// Whether an endpoint has something that time changes.
+    is_restless: bool,
     is_changed: bool,
     news: Vec<String>,
 }
@@ -56,6 +63,8 @@ pub(crate) struct Entry {
     pub(crate) found: Found,
     /// What the operator ordered since.
     pub(crate) ordered: Ordered,
+    /// What its traffic says.
+    pub(crate) passive: Passive,
     /// What was told last.
     pub(crate) member: Arc<Member>,
 }
@@ -68,8 +77,9 @@ pub(crate) struct Ordered {
 }
 
 impl Roster {
-    pub(crate) fn new(_upstream: &Upstream) -> Self {
-        Roster { entries: Vec::new(), is_changed: true, news: Vec::new() }
+    pub(crate) fn new(upstream: &Upstream) -> Self {
+        let outliers = upstream.passive.clone().map(|rules| Outliers::new(rules, Instant::now()));
+        Roster { entries: Vec::new(), places: HashMap::new(), outliers, is_restless: false, is_changed: true, news: Vec::new() }
     }
 
     /// Takes over what a source has now. An endpoint that is known by its address, name and source stays who it is.
@@ -111,20 +121,64 @@ impl Roster {
         let later = others.iter().position(|entry| entry.source > source).unwrap_or(others.len());
         others.splice(later..later, now);
         self.entries = others;
+        self.places = self.entries.iter().enumerate().map(|(place, entry)| (entry.id, place)).collect();
         self.refresh(Instant::now());
         change
     }
 
     /// The endpoint of that identity.
     pub(crate) fn entry(&mut self, id: EndpointId) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.id == id)
+        let place = *self.places.get(&id)?;
+        self.entries.get_mut(place)
     }
 
     /// What passes with time.
-    pub(crate) fn tick(&mut self, _now: Instant) {}
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let Some(outliers) = &mut self.outliers else { return };
+        if !self.is_restless && !outliers.is_due(now) {
+            return;
+        }
+        let loads: Vec<_> = self.entries.iter().map(|entry| Arc::clone(&entry.member.load)).collect();
+        let in_service = |entry: &&mut Entry| entry.member.condition != Condition::Maintenance;
+        let (places, mut judged): (Vec<usize>, Vec<Judged<'_>>) = self
+            .entries
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, entry)| in_service(&entry))
+            .map(|(place, entry)| {
+                let is_up = entry.member.condition == Condition::Up;
+                (place, Judged { passive: &mut entry.passive, failures: loads[place].failures(), is_up })
+            })
+            .unzip();
+        let changed = outliers.judge(now, &mut judged, |index| loads[places[index]].forget_failures());
+        self.is_restless = self.entries.iter().any(|entry| entry.passive.is_restless());
+        if changed {
+            self.refresh(now);
+        }
+    }
 
     /// A worker has noticed something.
-    pub(crate) fn hear(&mut self, _report: Report, _now: Instant) {}
+    pub(crate) fn hear(&mut self, report: Report) {
+        match report {
+            Report::Failed { endpoint, failure, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.failed(failure);
+                    self.is_restless = true;
+                }
+            }
+            Report::Recovered { endpoint, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.recovered();
+                }
+            }
+            Report::Seen { endpoint, seen, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.saw(seen);
+                }
+            }
+            Report::Breaker { change, .. } => self.news.push(news_of(change)),
+        }
+    }
 
     /// The operator has ordered something.
     pub(crate) fn obey(&mut self, order: &Order, now: Instant) {
@@ -169,7 +223,8 @@ impl Roster {
 impl Entry {
     fn new(id: EndpointId, source: usize, found: Found) -> Self {
         let ordered = Ordered::default();
-        let (condition, reason) = judge(&found, ordered);
+        let passive = Passive::default();
+        let (condition, reason) = judge(&found, ordered, &passive);
         let member = Member {
             id,
             address: found.address.clone(),
@@ -180,17 +235,18 @@ impl Entry {
             zone: found.zone.clone(),
             labels: found.labels.clone(),
             limits: found.limits,
+            load: Arc::default(),
             condition,
             reason,
             since: Instant::now(),
             returned: None,
         };
-        Entry { id, source, found, ordered, member: Arc::new(member) }
+        Entry { id, source, found, ordered, passive, member: Arc::new(member) }
     }
 
     /// Makes a new member when something that workers know has changed; says whether.
     fn refresh(&mut self, now: Instant) -> bool {
-        let (condition, reason) = judge(&self.found, self.ordered);
+        let (condition, reason) = judge(&self.found, self.ordered, &self.passive);
         let Found { priority, zone, labels, limits, .. } = self.found.clone();
         let weight = self.ordered.weight.unwrap_or(self.found.weight);
         let old = &*self.member;
@@ -229,7 +285,7 @@ impl Entry {
 }
 
 /// What all that is known of an endpoint makes of it, and why.
-fn judge(found: &Found, ordered: Ordered) -> (Condition, Arc<str>) {
+fn judge(found: &Found, ordered: Ordered, passive: &Passive) -> (Condition, Arc<str>) {
     let (state, who) = match ordered.state {
         Some(state) => (state, "ordered"),
         None => (found.state, "configured"),
@@ -237,6 +293,21 @@ fn judge(found: &Found, ordered: Ordered) -> (Condition, Arc<str>) {
     match state {
         AdminState::Maintenance => (Condition::Maintenance, who.into()),
         AdminState::Drain => (Condition::Drain, who.into()),
-        AdminState::Ready => (Condition::Up, "".into()),
+        AdminState::Ready => match passive.ejected() {
+            Some(reason) => (Condition::Ejected, Arc::clone(reason)),
+            None => (Condition::Up, "".into()),
+        },
+    }
+}
+
+/// What happened to a breaker, for the operator.
+fn news_of(change: BreakerChange) -> String {
+    match change {
+        BreakerChange::Opened { failures, requests } => {
+            format!("the breaker is open ({failures} of {requests} requests failed)")
+        }
+        BreakerChange::Reopened => "the breaker is open again (a probe failed)".to_owned(),
+        BreakerChange::HalfOpened => "the breaker is half-open (probes go through)".to_owned(),
+        BreakerChange::Closed => "the breaker is closed (all probes succeeded)".to_owned(),
     }
 }
