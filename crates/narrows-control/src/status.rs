@@ -6,7 +6,9 @@
 //! | of an upstream | |
 //! |---|---|
 //! | `retries_total` | attempts after the first one |
+//! | `retries_denied_total` | further attempts that the budget or a limit did not allow |
 //! | `hedges_total` | attempts beside another one |
+//! | `hedges_won_total` | those whose answer was taken |
 //! | `mirrored_total` | copies of other upstreams' requests that were sent here |
 //! | `requests_waiting` | requests and flows in the queue now |
 //! | `queued_total` | those that have waited |
@@ -57,12 +59,15 @@ pub(crate) fn describe(plan: &Plan, rosters: &[RefCell<Roster>], loads: &[Arc<Up
 }
 
 fn of_upstream(upstream: &Upstream, roster: &Roster, load: &UpstreamLoad) -> Value {
-    let UpstreamTotals { retries, hedges, mirrors, breaker_refused, overloaded } = load.totals();
+    let UpstreamTotals { retries, retries_denied, hedges, hedges_won, mirrors, breaker_refused, overloaded } =
+        load.totals();
     let (queued, full, timed_out) = load.queue.totals();
     let mut told = json!({
         "upstream": upstream.name,
         "retries_total": retries,
+        "retries_denied_total": retries_denied,
         "hedges_total": hedges,
+        "hedges_won_total": hedges_won,
         "mirrored_total": mirrors,
         "requests_waiting": load.queue.waiting(),
         "queued_total": queued,

@@ -199,8 +199,18 @@ impl<'a> Exchange<'a, '_> {
             (ours, theirs) => ours.or(theirs),
         };
         let timing = Timing::new(&self.downstream.watch, limit);
-        let forwarding =
-            Forwarding { worker, listener, route, matched_prefix, request, cluster, timing: &timing, last };
+        let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
+        let forwarding = Forwarding {
+            worker,
+            listener,
+            route,
+            matched_prefix,
+            request,
+            cluster,
+            policy,
+            timing: &timing,
+            last,
+        };
         match forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await {
             Ok(next) => next,
             Err(Unanswered { fault: Fault::ClientGone, .. }) => {

@@ -44,6 +44,8 @@ pub enum Fault {
     ResponseHead(HeadError),
     /// The response head did not arrive in time.
     ResponseHeadTimedOut,
+    /// The answer to the last try did not begin in time.
+    TryTimedOut,
     /// The response body breaks its framing.
     ResponseBody(BodyError),
     /// The response body ended too early.
@@ -278,6 +280,13 @@ impl Fault {
                 Upstream,
                 504,
                 "response-head-timed-out",
+                "http_response_timeout",
+                "The server behind did not answer in time.",
+            ),
+            Fault::TryTimedOut => (
+                Upstream,
+                504,
+                "try-timed-out",
                 "http_response_timeout",
                 "The server behind did not answer in time.",
             ),

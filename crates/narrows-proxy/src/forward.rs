@@ -1,22 +1,29 @@
 //! Having a request answered by an upstream: attempt, retry, relay.
 
 mod attempt;
+mod backoff;
+mod condition;
+mod discard;
 mod forwarding;
+mod hedge;
+mod lane;
 mod relay;
+mod tries;
 
+pub(crate) use backoff::pause;
 pub(crate) use forwarding::Forwarding;
 
 use crate::downstream::{Downstream, Next};
 use crate::flow::{Flow, FlowFault, Recode};
-use crate::outgoing::{is_upgrade, write_request_head};
-use crate::preface::preface;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
-use attempt::{Answered, Attempt, Failed};
-use narrows_upstream::{AttemptFailure, EndpointState, Purpose, Tried, Wanted};
+use lane::Answered;
 use narrows_wire::http1::BodyFraming;
-use std::rc::Rc;
+use tries::Tries;
+
+/// Memory for the bodies of requests that is kept from one to the next.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// Why no endpoint answered. Nothing was sent to the client yet.
 pub(crate) struct Unanswered {
@@ -43,107 +50,20 @@ pub(crate) async fn life<'a>(
     // The part of the body that came with the head stays in the leftover until an endpoint has answered.
     let body_start =
         upload.admit(&downstream.leftover).map_err(|fault: FlowFault| refused(fault.of_request()))?;
-    match attempts(forwarding, downstream, &mut upload, body_start, memory, outcome).await {
-        Ok((endpoint, answered)) => {
-            downstream.leftover.drain(..body_start);
-            if memory.head.upgrade {
-                return Ok(switch_protocols(forwarding, downstream, memory, answered, outcome).await);
-            }
-            Ok(finish(forwarding, downstream, memory, upload, endpoint, answered, outcome).await)
+    let tries = Tries::new(forwarding, downstream, body_start, false);
+    let answered = tries.life(downstream, &mut upload, memory, outcome).await;
+    memory.kept = upload.keep_no_more();
+    memory.kept.clear();
+    memory.kept.shrink_to(KEPT_BYTES);
+    downstream.leftover.drain(..body_start);
+    match answered {
+        Ok(answered) if memory.head.upgrade => {
+            Ok(switch_protocols(forwarding, downstream, memory, answered, outcome).await)
         }
+        Ok(answered) => Ok(finish(forwarding, downstream, memory, upload, answered, outcome).await),
         Err(fault) => {
-            downstream.leftover.drain(..body_start);
             downstream.leftover.append(&mut upload.excess);
             Err(Unanswered { fault, is_received: upload.is_over() })
-        }
-    }
-}
-
-/// Attempts until an endpoint answers: which one, and the answer. `downstream.leftover[..body_start]` is what is there of the body.
-async fn attempts<'a>(
-    forwarding: &Forwarding<'a, '_>,
-    downstream: &mut Downstream,
-    upload: &mut Flow,
-    body_start: usize,
-    memory: &mut AnswerMemory,
-    outcome: &mut Outcome<'a>,
-) -> Result<(Rc<EndpointState>, Answered), Fault> {
-    let Forwarding { worker, route, request, cluster, .. } = *forwarding;
-    let AnswerMemory { head: response, out } = memory;
-    let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
-
-    // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
-    let preface = preface(cluster.upstream.proxy_protocol, &downstream.arrival, "");
-    let mut tried = Tried::default();
-    let mut retries = cluster.upstream.retry.limit;
-    let mut fault = None;
-    'endpoints: loop {
-        let wanted = Wanted::new(request.client, &tried);
-        let endpoint = match cluster.pick(&wanted) {
-            Ok(endpoint) => endpoint,
-            Err(_) => return Err(fault.unwrap_or(Fault::NoEndpoint)),
-        };
-        let _running = endpoint.begin();
-        outcome.endpoint = Some(Rc::clone(&endpoint));
-        let mut pooled = match preface.is_empty() {
-            true => endpoint.reuse(worker.now(), !repeatable),
-            false => None,
-        };
-        // Twice on one endpoint only when the first time was on a connection that had died in the pool.
-        loop {
-            outcome.attempts += 1;
-            let reused = pooled.is_some();
-            let mut connection = match pooled.take() {
-                Some(connection) => connection,
-                None => {
-                    let timeout = route.timeouts.connect;
-                    match endpoint.connect(Purpose::Http, &downstream.watch, timeout, &preface).await {
-                        Ok(connection) => connection,
-                        Err(failure) => {
-                            endpoint.failed(AttemptFailure::Connect);
-                            if retries == 0 {
-                                return Err(Fault::Connect(failure));
-                            }
-                            fault = Some(Fault::Connect(failure));
-                            retries -= 1;
-                            tried.add(endpoint.id());
-                            continue 'endpoints;
-                        }
-                    }
-                }
-            };
-            connection.requests += 1;
-            out.clear();
-            let prefix = forwarding.matched_prefix.map(|length| &request.path[..length]);
-            write_request_head(request, forwarding.listener, route, prefix, &endpoint.label, out);
-            out.extend_from_slice(&downstream.leftover[..body_start]);
-            let attempt = Attempt { forwarding, downstream, upload, connection, out };
-            match attempt.run(response).await {
-                Ok(answered) => {
-                    endpoint.succeeded(None);
-                    return Ok((endpoint, answered));
-                }
-                Err(Failed { fault: failed, unanswered, unsent, refused }) => {
-                    fault = Some(failed);
-                    let safe = unanswered && !upload.was_read() && (repeatable || unsent);
-                    if !safe {
-                        return Err(failed);
-                    }
-                    if reused {
-                        continue;
-                    }
-                    if retries == 0 {
-                        return Err(failed);
-                    }
-                    retries -= 1;
-                    // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
-                    if refused && cluster.is_single() {
-                        continue;
-                    }
-                    tried.add(endpoint.id());
-                    continue 'endpoints;
-                }
-            }
         }
     }
 }
@@ -154,12 +74,10 @@ async fn finish(
     downstream: &mut Downstream,
     memory: &mut AnswerMemory,
     mut upload: Flow,
-    endpoint: Rc<EndpointState>,
-    answered: Answered,
+    mut answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
     outcome.status = memory.head.status;
-    let mut answered = answered;
     match answered.send_failed {
         true => upload.give_up(),
         // An answer may come before the request has left; the rest still goes first.
@@ -178,7 +96,7 @@ async fn finish(
     }
     downstream.leftover.append(&mut upload.excess);
     if relayed.reusable && upload.is_over() && forwarding.cluster.upstream.proxy_protocol.is_none() {
-        endpoint.release(relayed.connection, forwarding.worker.now());
+        relayed.endpoint.release(relayed.connection, forwarding.worker.now());
     }
     match relayed.keep_alive {
         true => Next::KeepAlive,
@@ -195,8 +113,8 @@ async fn switch_protocols(
     answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
-    let Answered { mut connection, buffer, end, unsent, .. } = answered;
-    let AnswerMemory { head: response, out } = memory;
+    let Answered { mut connection, buffer, end, unsent, running: _running, .. } = answered;
+    let AnswerMemory { head: response, out, .. } = memory;
     let received = &buffer[..end];
     outcome.status = response.status;
     let worker = forwarding.worker;

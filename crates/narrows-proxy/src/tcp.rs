@@ -1,6 +1,7 @@
 //! The life of a TCP flow: gate, peek, route, connect, pump.
 
 use crate::flow_facts::FlowFacts;
+use crate::forward::pause;
 use crate::gate::{self, Arrival};
 use crate::preface::preface;
 use crate::tunnel::{self, Ends, Moved};
@@ -94,7 +95,7 @@ async fn carry<'a>(
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
     let (mut connection, running) =
-        connect(cluster, listener, arrival.peer, watch, &preface, outcome).await?;
+        connect(worker, cluster, listener, arrival.peer, watch, &preface, outcome).await?;
 
     let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
     let ends = Ends { client: stream, server: &mut connection.stream };
@@ -164,6 +165,7 @@ fn route<'a>(
 
 /// Connects to the first endpoint that accepts.
 async fn connect<'a>(
+    worker: &Worker,
     cluster: &'a Cluster,
     listener: &TcpListener,
     peer: Peer,
@@ -173,9 +175,14 @@ async fn connect<'a>(
 ) -> Result<(Connection, Running), Fault> {
     let mut tried = Tried::default();
     let mut fault = Fault::NoEndpoint;
-    for _ in 0..=cluster.upstream.retry.limit {
+    let policy = &cluster.upstream.retry;
+    for number in 0..=policy.limit {
         let wanted = Wanted::new(peer.address(), &tried);
         let Ok(endpoint) = cluster.pick(&wanted) else { break };
+        if let (Some(last), false) = (number.checked_sub(1), policy.backoff.is_zero()) {
+            watch.set(Some(pause(policy.backoff, last, worker.chance())));
+            poll_fn(|context| watch.poll_expired(context)).await;
+        }
         outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;
         let running = endpoint.begin();
@@ -188,6 +195,9 @@ async fn connect<'a>(
                 endpoint.failed(AttemptFailure::Connect);
                 fault = Fault::Connect(failure);
             }
+        }
+        if !policy.on.connect_failure {
+            break;
         }
         tried.add(endpoint.id());
     }

@@ -40,6 +40,7 @@ pub(crate) struct Worker {
     unix: Cell<u64>,
     date: RefCell<Rc<str>>,
     split_point: Cell<u32>,
+    chance: Cell<u32>,
     #[allow(clippy::vec_box, reason = "a box moves in and out of an exchange, its content does not")]
     memories: RefCell<Vec<Box<ExchangeMemory>>>,
     warned: Cell<Option<Tick>>,
@@ -54,11 +55,13 @@ pub(crate) struct ExchangeMemory {
     pub(crate) answer: AnswerMemory,
 }
 
-/// The part that serves the answer: the response's head, and bytes on their way out.
+/// The part that serves the answer: the response's head, bytes on their way out, and bytes of the request's body that may have to be sent
+/// again.
 #[derive(Default)]
 pub(crate) struct AnswerMemory {
     pub(crate) head: ResponseHead,
     pub(crate) out: Vec<u8>,
+    pub(crate) kept: Vec<u8>,
 }
 
 /// Where a connection was accepted.
@@ -101,6 +104,7 @@ impl Worker {
             unix: Cell::new(0),
             date: RefCell::new("".into()),
             split_point: Cell::new(number as u32),
+            chance: Cell::new(seed(number)),
             memories: RefCell::default(),
             warned: Cell::new(None),
         };
@@ -209,6 +213,16 @@ impl Worker {
         ((u64::from(point) * u64::from(total)) >> 32) as u32
     }
 
+    /// A number by chance (Marsaglia's xorshift), for pauses that shall not be all the same.
+    pub(crate) fn chance(&self) -> u32 {
+        let mut number = self.chance.get();
+        number ^= number << 13;
+        number ^= number >> 17;
+        number ^= number << 5;
+        self.chance.set(number);
+        number
+    }
+
     /// Memory for an exchange.
     pub(crate) fn take_memory(&self) -> Box<ExchangeMemory> {
         self.memories.borrow_mut().pop().unwrap_or_default()
@@ -225,6 +239,12 @@ impl Worker {
             memories.push(memory);
         }
     }
+}
+
+/// Where the chance of worker `number` begins; never 0.
+fn seed(number: usize) -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    (since ^ (number as u32).wrapping_mul(0x9E37_79B9)) | 1
 }
 
 /// An open downstream connection; a drain waits until all are dropped.

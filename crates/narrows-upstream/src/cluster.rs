@@ -1,5 +1,6 @@
 //! One upstream as one worker sees it.
 
+use crate::budget::{Budget, RetryCounts};
 use crate::endpoint::{EndpointState, Making, Need, Running};
 use crate::gate::{Entered, Gate, Shed, ShedCause};
 use crate::membership::{EndpointId, Membership};
@@ -21,6 +22,8 @@ use std::sync::Arc;
 pub struct Cluster {
     /// What is configured.
     pub upstream: Arc<Upstream>,
+    /// What of its requests may be repeated.
+    pub budget: Budget,
     making: Making,
     seed: usize,
     /// Where this process stands.
@@ -29,8 +32,10 @@ pub struct Cluster {
     gate: Rc<Gate>,
     /// Whether an endpoint has a limit.
     is_limited: Cell<bool>,
-    /// What this worker counts.
+    /// What this worker counts, beside what its budget does.
     pub counts: UpstreamCounts,
+    /// What of the budget's counts was told.
+    told: Cell<RetryCounts>,
 }
 
 /// What changes with the membership.
@@ -129,6 +134,7 @@ impl Cluster {
         };
         Cluster {
             upstream,
+            budget: Budget::default(),
             making,
             seed,
             zone: zone.map(Into::into),
@@ -136,6 +142,7 @@ impl Cluster {
             gate,
             is_limited: Cell::new(false),
             counts: UpstreamCounts::default(),
+            told: Cell::default(),
         }
     }
 
@@ -295,7 +302,8 @@ impl Cluster {
             endpoint.prune(now);
             endpoint.tell();
         }
-        self.making.shared.add(&self.counts);
+        let now = self.budget.counts();
+        self.making.shared.add(&self.counts, self.told.replace(now), now);
     }
 
     /// Closes every idle connection and says how many there were (descriptors ran out, or a drain began).

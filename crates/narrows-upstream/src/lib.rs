@@ -6,6 +6,7 @@
 
 mod balancer;
 mod breaker;
+mod budget;
 mod cluster;
 mod concurrency;
 mod connect;
@@ -24,6 +25,7 @@ mod tiers;
 mod upstream_load;
 
 pub use breaker::{Breaker, BreakerChange, BreakerState};
+pub use budget::{Again, Budget, RetryCounts, Retrying, RunningRequest};
 pub use cluster::{Cluster, Tried, Unavailable, Wanted};
 pub use connect::ConnectFailure;
 pub use counts::{Tally, Totals};

@@ -1,6 +1,7 @@
 //! What all workers share of one upstream: who waits, the breaker, and what runs where that is limited.
 
 use crate::breaker::Breaker;
+use crate::budget::RetryCounts;
 use crate::load::{give_back, take};
 use crate::queue::Queue;
 use narrows_plan::Upstream;
@@ -25,7 +26,9 @@ pub struct UpstreamLoad {
 #[derive(Debug, Default)]
 struct Counters {
     retries: AtomicU64,
+    retries_denied: AtomicU64,
     hedges: AtomicU64,
+    hedges_won: AtomicU64,
     mirrors: AtomicU64,
     breaker_refused: AtomicU64,
     overloaded: AtomicU64,
@@ -36,8 +39,12 @@ struct Counters {
 pub struct UpstreamTotals {
     /// Attempts after the first one.
     pub retries: u64,
+    /// Further attempts that the budget or a limit did not allow.
+    pub retries_denied: u64,
     /// Attempts beside another one.
     pub hedges: u64,
+    /// Those of them whose answer was taken.
+    pub hedges_won: u64,
     /// Copies that were sent to this upstream.
     pub mirrors: u64,
     /// Requests that an open breaker refused.
@@ -49,10 +56,6 @@ pub struct UpstreamTotals {
 /// What one worker counts of an upstream, in cells of its own.
 #[derive(Debug, Default)]
 pub struct UpstreamCounts {
-    /// Attempts after the first one.
-    pub retries: Cell<u64>,
-    /// Attempts beside another one.
-    pub hedges: Cell<u64>,
     /// Copies that were sent to this upstream.
     pub mirrors: Cell<u64>,
 }
@@ -77,10 +80,13 @@ impl UpstreamLoad {
     /// What was counted since the start.
     pub fn totals(&self) -> UpstreamTotals {
         let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { retries, hedges, mirrors, breaker_refused, overloaded } = &self.counters;
+        let Counters { retries, retries_denied, hedges, hedges_won, .. } = &self.counters;
+        let Counters { mirrors, breaker_refused, overloaded, .. } = &self.counters;
         UpstreamTotals {
             retries: total(retries),
+            retries_denied: total(retries_denied),
             hedges: total(hedges),
+            hedges_won: total(hedges_won),
             mirrors: total(mirrors),
             breaker_refused: total(breaker_refused),
             overloaded: total(overloaded),
@@ -116,15 +122,17 @@ impl UpstreamLoad {
         self.counters.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds what a worker counted.
-    pub(crate) fn add(&self, counts: &UpstreamCounts) {
+    /// Adds what a worker counted: `counts`, and what has come to its budget's counts.
+    pub(crate) fn add(&self, counts: &UpstreamCounts, told: RetryCounts, now: RetryCounts) {
+        let all = &self.counters;
         let counters = [
-            (&counts.retries, &self.counters.retries),
-            (&counts.hedges, &self.counters.hedges),
-            (&counts.mirrors, &self.counters.mirrors),
+            (now.retries - told.retries, &all.retries),
+            (now.denied - told.denied, &all.retries_denied),
+            (now.hedges - told.hedges, &all.hedges),
+            (now.hedges_won - told.hedges_won, &all.hedges_won),
+            (counts.mirrors.take(), &all.mirrors),
         ];
-        for (mine, all) in counters {
-            let new = mine.take();
+        for (new, all) in counters {
             if new > 0 {
                 all.fetch_add(new, Ordering::Relaxed);
             }

@@ -5,7 +5,7 @@ use crate::flow::Recode;
 use crate::outgoing::{ResponseHeadOptions, write_response_head};
 use crate::request::Request;
 use crate::worker::Worker;
-use narrows_plan::{HttpListener, Route};
+use narrows_plan::{HttpListener, RetryPolicy, Route};
 use narrows_upstream::Cluster;
 use narrows_wire::http1::ResponseHead;
 
@@ -18,6 +18,8 @@ pub(crate) struct Forwarding<'a, 'r> {
     pub(crate) matched_prefix: Option<usize>,
     pub(crate) request: &'r Request<'r>,
     pub(crate) cluster: &'a Cluster,
+    /// When it is sent again.
+    pub(crate) policy: &'a RetryPolicy,
     pub(crate) timing: &'r Timing,
     /// Whether the connection ends behind this exchange in any case.
     pub(crate) last: bool,
