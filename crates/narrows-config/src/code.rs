@@ -47,6 +47,9 @@ codes! {
     "N0109" EmptyList "A list needs at least one entry.",
     "N0110" NotExactlyOne "A table must hold exactly one of several keys.",
     "N0111" NoEffect "A key has no effect beside another one, or without it.",
+    "N0112" BadPercentage "A percentage cannot be read, or is outside the range that makes sense.",
+    "N0113" NeverPasses "A deadline can never pass, because another one always passes before it.",
+    "N0114" BadHex "Bytes in hexadecimal cannot be read.",
     "N0201" UnknownUpstream "A route names an upstream that does not exist.",
     "N0202" UnusedUpstream "No listener uses an upstream.",
     "N0203" DuplicateName "A listener, an upstream or a setting is written in two files.",
@@ -59,6 +62,9 @@ codes! {
     "N0305" BadNetwork "A block of addresses (CIDR) cannot be read.",
     "N0306" NoEndpoints "An upstream has no endpoints.",
     "N0307" NotForDatagrams "Datagrams are received or sent where only connections can be: at a Unix socket, over TLS, with version 1 of the PROXY protocol.",
+    "N0308" EndpointFile "The file of an upstream's endpoints cannot be used now.",
+    "N0309" NoSuchLabel "A route asks for a label, or the value of one, that no endpoint has.",
+    "N0310" MirrorToItself "A route mirrors requests to the upstream that it sends them to.",
     "N0401" NoAction "A route does not say what to do.",
     "N0402" SeveralActions "A route says more than one thing to do.",
     "N0403" Shadowed "A route can never be reached: an earlier one takes everything it would.",
@@ -68,7 +74,7 @@ codes! {
     "N0407" BadRegex "A regular expression cannot be compiled.",
     "N0408" BadMethod "A method is not a token.",
     "N0409" NoPrefix "`rewrite.prefix` needs a route whose paths are all prefixes.",
-    "N0410" NoWeight "All weights of a split are zero.",
+    "N0410" NoWeight "All weights of a split, or of an upstream, are zero.",
     "N0411" BadStatus "A status code is out of range for its place.",
     "N0412" TooManyPatterns "The patterns of a listener are too large together.",
     "N0413" BadServerName "A TLS server name cannot be read, or is missing where it cannot be known.",
@@ -92,6 +98,7 @@ codes! {
     "N0609" LoneDollar "A dollar sign stands alone; `$$` writes one.",
     "N0610" NotLiteral "An argument must be written out, it cannot be computed.",
     "N0611" NotAtThisLayer "An expression asks for something that this protocol does not have.",
+    "N0612" ConstantKey "A key that is meant to tell clients apart is the same for all of them.",
 }
 
 /// What a code means; `None` for codes that do not exist.

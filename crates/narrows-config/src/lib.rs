@@ -8,6 +8,7 @@
 
 mod code;
 mod diagnostic;
+mod endpoints;
 mod expression;
 mod lower;
 mod model;
@@ -21,6 +22,7 @@ mod tree;
 
 pub use code::{Code, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
+pub use endpoints::load_endpoints;
 pub use reference::{reference, routing, schema};
 pub use source::Sources;
 

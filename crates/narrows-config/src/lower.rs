@@ -1,25 +1,37 @@
 //! The configuration as it is written to the plan: names resolved, defaults and inherited values filled in.
 
 mod addresses;
+mod answers;
+mod balancing;
 mod conditions;
+mod cookie;
+mod endpoints;
 mod headers;
+mod health;
+mod limits;
 mod listener;
+mod mirrors;
 mod pages;
+mod passive;
 mod patterns;
+mod retries;
 mod route;
+mod stickiness;
 mod tcp;
 mod texts;
 mod tls;
 mod udp;
 mod upstream;
+mod usage;
 
 use crate::code::Code;
 use crate::diagnostic::{Finding, Reporter};
-use crate::model::{Configuration, LogFormat};
+use crate::model::{self, Configuration, LogFormat};
 use crate::nearest::nearest;
+use crate::shape::TextOr;
 use crate::source::Place;
 use crate::tree::Text;
-use narrows_plan::{AccessLog, Plan, Settings, UpstreamId};
+use narrows_plan::{AccessLog, Endpoint, Plan, Settings, UpstreamId};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,13 +39,7 @@ use std::sync::Arc;
 /// Lowers what all files hold; each comes with the folder that its relative paths start from.
 pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporter) -> Option<Plan> {
     let is_readable = !reporter.has_errors();
-    let mut lowering = Lowering {
-        reporter,
-        names: HashMap::new(),
-        used: Vec::new(),
-        folder: PathBuf::new(),
-        absent_facts: None,
-    };
+    let mut lowering = Lowering::new(reporter);
     let mut plan = Plan { settings: lowering.settings(&files), ..Plan::default() };
     for (file, folder) in &files {
         lowering.folder.clone_from(folder);
@@ -74,8 +80,14 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
     }
     lowering.refuse_unix_endpoints(&plan);
     lowering.refuse_stream_upstreams(&files);
+    lowering.check_usage(&files, &plan);
     plan.files = lowering.reporter.sources.names();
     Some(plan)
+}
+
+/// Lowers endpoints that stand in a file of their own.
+pub(crate) fn lower_endpoints(written: &[TextOr<model::Endpoint>], reporter: &mut Reporter) -> Vec<Endpoint> {
+    Lowering::new(reporter).endpoints(written)
 }
 
 /// What lowering knows while it goes through the listeners.
@@ -95,6 +107,18 @@ struct AbsentFacts {
     prefix: &'static str,
     /// Why it has none.
     why: &'static str,
+}
+
+impl<'r> Lowering<'r> {
+    fn new(reporter: &'r mut Reporter) -> Self {
+        Lowering {
+            reporter,
+            names: HashMap::new(),
+            used: Vec::new(),
+            folder: PathBuf::new(),
+            absent_facts: None,
+        }
+    }
 }
 
 impl Lowering<'_> {
@@ -124,6 +148,9 @@ impl Lowering<'_> {
                     "stderr" => AccessLog::Stderr,
                     path => AccessLog::File(PathBuf::from(path)),
                 };
+            }
+            if let Some(zone) = &written.zone {
+                settings.zone = Some(zone.text.as_str().into());
             }
             if let Some(format) = written.log_format {
                 settings.log_format = match format {

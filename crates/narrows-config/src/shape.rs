@@ -1,6 +1,8 @@
 //! What a value may look like: the one description from which decoder, JSON Schema and reference are made.
 
 mod collections;
+mod forms;
+mod measures;
 mod scalars;
 
 use crate::code::Code;
@@ -11,6 +13,8 @@ use schemars::{JsonSchema, Schema};
 use std::borrow::Cow;
 
 pub(crate) use collections::{KeyShape, Map, OneOrMany, Plain, TextOr};
+pub(crate) use forms::{OrTable, Switch, TrueOr};
+pub(crate) use measures::{Integer, Percent, Portion, StatusRange};
 pub(crate) use scalars::{Duration, Flag, Number, OrOff, Size, Words, choice, word};
 
 /// A value of the configuration: how it is read, checked by editors and documented.
@@ -73,10 +77,10 @@ pub(crate) struct RowReference {
 }
 
 /// Declares a table of the configuration: a struct with `Option` fields, its decoder, its schema and its reference, all
-/// from the same rows. A row is `key: shape = presence`.
+/// from the same rows. A row is `key: shape = presence`, or `field as "key": shape = presence` where the key is a word of Rust's.
 macro_rules! table {
     ($(#[doc = $doc:literal])+ $name:ident {
-        $($(#[doc = $row_doc:literal])+ $key:ident: $shape:ty = $presence:expr,)+
+        $($(#[doc = $row_doc:literal])+ $key:ident $(as $word:literal)?: $shape:ty = $presence:expr,)+
     }) => {
         $(#[doc = $doc])+
         #[derive(Debug)]
@@ -111,17 +115,17 @@ macro_rules! table {
                 let mut table = $name { place: node.place, keys: Vec::new(), $($key: None,)+ };
                 for (key, value) in entries {
                     match key.as_text().map(|text| text.text.as_str()) {
-                        $(Some(stringify!($key)) => {
-                            table.keys.push((stringify!($key), key.place));
+                        $(Some($crate::shape::key_word!($key $($word)?)) => {
+                            table.keys.push(($crate::shape::key_word!($key $($word)?), key.place));
                             table.$key = $crate::shape::decode_value(key, value, reporter);
                         })+
-                        _ => $crate::shape::unknown_key(key, stringify!($name), &[$(stringify!($key)),+], reporter),
+                        _ => $crate::shape::unknown_key(key, stringify!($name), &[$($crate::shape::key_word!($key $($word)?)),+], reporter),
                     }
                 }
                 $(if matches!($crate::shape::Presence::from($presence), $crate::shape::Presence::Required)
-                    && !table.has(stringify!($key))
+                    && !table.has($crate::shape::key_word!($key $($word)?))
                 {
-                    $crate::shape::missing_key(node, stringify!($key), reporter);
+                    $crate::shape::missing_key(node, $crate::shape::key_word!($key $($word)?), reporter);
                 })+
                 Some(table)
             }
@@ -138,7 +142,7 @@ macro_rules! table {
                     name: stringify!($name),
                     doc: concat!($($doc, "\n"),+).trim_ascii(),
                     rows: vec![$($crate::shape::RowReference {
-                        key: stringify!($key),
+                        key: $crate::shape::key_word!($key $($word)?),
                         written: <$shape as $crate::shape::Shape>::written(),
                         presence: $crate::shape::Presence::from($presence),
                         doc: concat!($($row_doc, "\n"),+).trim_ascii(),
@@ -156,7 +160,7 @@ macro_rules! table {
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let mut object = $crate::shape::ObjectSchema::new(concat!($($doc, "\n"),+));
                 $(object.row(
-                    stringify!($key),
+                    $crate::shape::key_word!($key $($word)?),
                     generator.subschema_for::<$shape>(),
                     &$crate::shape::Presence::from($presence),
                     concat!($($row_doc, "\n"),+),
@@ -168,6 +172,18 @@ macro_rules! table {
 }
 
 pub(crate) use table;
+
+/// The key of a row.
+macro_rules! key_word {
+    ($key:ident) => {
+        stringify!($key)
+    };
+    ($key:ident $word:literal) => {
+        $word
+    };
+}
+
+pub(crate) use key_word;
 
 /// `PathMatching` to `path-matching`: the anchor and the title in the reference.
 pub(crate) fn title(name: &str) -> String {

@@ -22,6 +22,12 @@ impl Lowering<'_> {
         self.reported(text, address)
     }
 
+    /// The name of a service, in lower case.
+    pub(super) fn service_name(&mut self, text: &Text) -> Option<Box<str>> {
+        let name = read_service(&text.text);
+        self.reported(text, name)
+    }
+
     pub(super) fn networks(&mut self, texts: &[Text]) -> Option<Vec<Network>> {
         let networks = texts.iter().map(|text| {
             let network = text.text.parse::<Network>().map_err(|message| {
@@ -75,6 +81,10 @@ fn read_endpoint(text: &str) -> Result<Address, Wrong> {
         let rest = rest.split('/').next().unwrap_or_default();
         return Err(bad(text, format!("endpoints have no scheme: without `{scheme}://` this is `{rest}`")));
     }
+    if text.starts_with('_') && is_name(text) && text.contains('.') {
+        let help = format!("for a service, which knows its ports, write `{{ service: {text} }}`");
+        return Err((Code::MissingPort, format!("`{text}` has no port"), Some(help)));
+    }
     let (host, port) = split_port(text, "10.0.0.1:8080")?;
     let port = read_port(port)?;
     if port == 0 {
@@ -87,15 +97,35 @@ fn read_endpoint(text: &str) -> Result<Address, Wrong> {
     if host.is_empty() {
         return Err(bad(text, format!("say which host: `127.0.0.1:{port}`")));
     }
+    let looks_numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if looks_numeric || !is_name(host) {
+        return Err(bad(text, "write `address:port`, `[IPv6 address]:port`, `name:port` or `unix:/path`"));
+    }
+    Ok(Address::Name(host.to_ascii_lowercase().into(), port))
+}
+
+/// Whether DNS can be asked for it.
+fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    let looks_numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if host.len() > 253 || looks_numeric || !host.trim_end_matches('.').split('.').all(is_label) {
-        return Err(bad(text, "write `address:port`, `[IPv6 address]:port`, `name:port` or `unix:/path`"));
+    name.len() <= 253 && name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
+}
+
+/// A service's name; `_service._protocol.` in front is usual, but some registries do without it.
+fn read_service(text: &str) -> Result<Box<str>, Wrong> {
+    if is_name(text) && text.contains('.') {
+        return Ok(text.to_ascii_lowercase().into());
     }
-    Ok(Address::Name(host.to_ascii_lowercase().into(), port))
+    let message = format!("`{text}` is not the name of a service");
+    let help = match text.rsplit_once(':') {
+        Some((name, port)) if is_name(name) && port.parse::<u16>().is_ok() => {
+            format!("without the port, which its records say: `{name}`")
+        }
+        _ => "write `_service._protocol.name`, `_http._tcp.app.internal` for instance".into(),
+    };
+    Err((Code::BadAddress, message, Some(help)))
 }
 
 fn unix_path(path: &str) -> Result<PathBuf, Wrong> {

@@ -10,7 +10,7 @@ use narrows_plan::HeaderEdit;
 use std::collections::HashMap;
 
 /// Fields that frame a message or belong to one connection (RFC 9110 section 7.6.1, RFC 9112 section 6).
-const FRAMING: [&str; 9] = [
+pub(super) const FRAMING: [&str; 9] = [
     "connection",
     "content-length",
     "keep-alive",

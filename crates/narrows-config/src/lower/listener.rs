@@ -220,7 +220,7 @@ impl Lowering<'_> {
         limits
     }
 
-    fn size_between(&mut self, size: crate::shape::Size, least: u64, most: u64) -> usize {
+    pub(super) fn size_between(&mut self, size: crate::shape::Size, least: u64, most: u64) -> usize {
         if !(least..=most).contains(&size.bytes) {
             let message = format!("this must be from {} to {}", model::size(least), model::size(most));
             self.reporter.report(Finding::error(Code::NumberOutOfRange, size.place, message));

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 /// Keys of a route that only tcp knows.
 const TCP_KEYS: [&str; 2] = ["sni", "alpn"];
 /// Keys of a route that say what to do.
-const ACTIONS: [&str; 4] = ["upstream", "split", "respond", "redirect"];
+const ACTIONS: [&str; 5] = ["upstream", "split", "respond", "redirect", "status"];
 /// Most pairs of a host and a path that one route may have.
 const MAXIMUM_PAIRS: usize = 10_000;
 
@@ -114,6 +114,7 @@ impl Lowering<'_> {
             override_with(&mut timeouts.request, given.request);
             override_with(&mut timeouts.tunnel_idle, given.tunnel_idle);
         }
+        let forwarding = self.forwarding(written, action.as_ref(), &timeouts, scope);
         let body = written.limits.as_ref().and_then(|limits| limits.body);
         let name = match &written.name {
             Some(name) => name.text.as_str().into(),
@@ -131,10 +132,10 @@ impl Lowering<'_> {
             error_pages,
             timeouts,
             body_limit: body.map_or(listener.limits.body_bytes, |body| body.on().map(|size| size.bytes)),
-            retry: None,
-            subset: Vec::new(),
-            queue_priority: 0,
-            mirrors: Vec::new(),
+            retry: forwarding.retry,
+            subset: forwarding.subset,
+            queue_priority: forwarding.priority,
+            mirrors: forwarding.mirrors,
         })
     }
 
@@ -156,6 +157,9 @@ impl Lowering<'_> {
             let status = respond.status.map_or(200, |status| status.number);
             let status = u16::try_from(status).unwrap_or(200);
             return Some(Action::Respond(FixedResponse { status, body: body?, content_type }));
+        }
+        if written.status.is_some() {
+            return Some(Action::Status);
         }
         let redirect = written.redirect.as_ref()?;
         let status = redirect.status.map_or(308, |status| status.number);
@@ -183,7 +187,7 @@ impl Lowering<'_> {
                 let place = route.first_line(&self.reporter.sources);
                 let message = "this route does not say what to do";
                 let help = match protocol {
-                    Protocol::Http => "add one of `upstream`, `split`, `respond` and `redirect`",
+                    Protocol::Http => "add one of `upstream`, `split`, `respond`, `redirect` and `status`",
                     Protocol::Tcp | Protocol::Udp => "add `upstream`",
                 };
                 self.reporter.report(Finding::error(Code::NoAction, place, message).help(help));

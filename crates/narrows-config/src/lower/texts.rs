@@ -43,7 +43,7 @@ impl Lowering<'_> {
         compile_condition(&text.text, scope).map_err(|problems| self.report_problems(text, problems)).ok()
     }
 
-    fn report_problems(&mut self, text: &Text, problems: Vec<Problem>) {
+    pub(super) fn report_problems(&mut self, text: &Text, problems: Vec<Problem>) {
         for problem in problems {
             let place = text.at(problem.range, self.reporter);
             self.reporter

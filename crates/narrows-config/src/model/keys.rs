@@ -26,6 +26,19 @@ impl KeyShape for Name {
     }
 }
 
+/// The name of an endpoint's label.
+#[derive(Debug)]
+pub(crate) struct Label;
+
+impl KeyShape for Label {
+    const PATTERN: &'static str = Name::PATTERN;
+    const WRITTEN: &'static str = "label";
+
+    fn check(key: &Text) -> Result<(), Finding> {
+        Name::check(key)
+    }
+}
+
 /// The name of a cookie or a query parameter.
 #[derive(Debug)]
 pub(crate) struct Any;

@@ -1,24 +1,18 @@
-//! Routes and endpoints as they are written.
+//! Routes as they are written.
 
-use super::keys::{Any, HeaderName, StatusKey};
+use super::keys::{Any, HeaderName, Label, StatusKey};
 use super::listener::ErrorPage;
+use super::retries::Retries;
+use crate::code::Code;
+use crate::diagnostic::{Finding, Reporter};
 use crate::shape::{
-    Duration, Flag, Map, Number, OPTIONAL, OneOrMany, OrOff, Plain, REQUIRED, Size, TextOr, otherwise, table,
+    Duration, Flag, Integer, Map, Number, OPTIONAL, OneOrMany, OrOff, OrTable, Plain, Portion, REQUIRED,
+    Shape, Size, TextOr, inline_name, otherwise, table, wrong_kind,
 };
-use crate::tree::Text;
-
-/// The endpoints of an upstream.
-pub(crate) type Endpoints = OneOrMany<TextOr<Endpoint>>;
-
-table! {
-    /// A server with a weight.
-    Endpoint {
-        /// `address:port`, `name:port` or `unix:/path`.
-        address: Text = REQUIRED,
-        /// Share of the traffic relative to the others.
-        weight: Number<1, 65_535> = "1",
-    }
-}
+use crate::tree::{Node, Text};
+use narrows_plan::defaults;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::borrow::Cow;
 
 table! {
     /// A rule: conditions that must all hold, and one action. The keys `sni` and `alpn` are for tcp listeners and for udp
@@ -55,6 +49,8 @@ table! {
         respond: Respond = OPTIONAL,
         /// Action, http: send the client elsewhere.
         redirect: Redirect = OPTIONAL,
+        /// Action, http: tell the state of all `upstreams`, in JSON.
+        status: StatusOf = OPTIONAL,
         /// http: another path or host for the upstream.
         rewrite: Rewrite = OPTIONAL,
         /// http: header changes on the way to the upstream.
@@ -67,6 +63,70 @@ table! {
         timeouts: RouteTimeouts = otherwise("the listener's"),
         /// http: limits in place of the listener's.
         limits: RouteLimits = otherwise("the listener's"),
+        /// http: when a request is sent again: a number of further attempts, or a table. It takes the place of the upstream's as a whole.
+        retries: OrTable<Number<0, 100>, Retries> = otherwise("the upstream's"),
+        /// http: labels that the endpoint must have, and the values that it must have there; the values are templates. When no
+        /// endpoint has them, the answer is 503.
+        subset: Map<Label, Text> = OPTIONAL,
+        /// http: what goes first in a queue of the upstream: lower first.
+        priority: Integer<-100, 100> = "0",
+        /// http: upstreams that get a copy of requests; their answers are thrown away.
+        mirror: OneOrMany<TextOr<Mirror>> = OPTIONAL,
+    }
+}
+
+table! {
+    /// An upstream that gets a copy of requests.
+    Mirror {
+        /// Its name.
+        upstream: Text = REQUIRED,
+        /// How many requests are copied.
+        share: Portion = "100%",
+        /// A request with a larger body is not copied. At most 16 MiB.
+        body: Size = super::size(defaults::MIRROR_BYTES as u64),
+        /// Copies that run at one time, for each worker; what is over that is not copied.
+        running: Number<1, 1_000_000> = defaults::MIRROR_RUNNING.to_string(),
+        /// How long the answer is waited for.
+        timeout: Duration = super::time(defaults::MIRROR_TIMEOUT),
+    }
+}
+
+/// What a status page tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StatusOf;
+
+impl Shape for StatusOf {
+    fn decode(node: &Node, reporter: &mut Reporter) -> Option<Self> {
+        let Some(text) = node.as_text() else {
+            wrong_kind(node, "the word `upstreams`", reporter);
+            return None;
+        };
+        if text.text == "upstreams" {
+            return Some(StatusOf);
+        }
+        let help = match text.text.parse::<u16>() {
+            Ok(status) => format!("to answer with a status, write `respond: {{ status: {status} }}`"),
+            Err(_) => "write `status: upstreams`".to_owned(),
+        };
+        let message = format!("`{}` may not stand here", text.text);
+        reporter.report(Finding::error(Code::UnknownValue, node.place, message).help(help));
+        None
+    }
+
+    fn written() -> String {
+        "`upstreams`".into()
+    }
+}
+
+impl JsonSchema for StatusOf {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        inline_name("StatusOf")
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "const": "upstreams" })
     }
 }
 
