@@ -17,6 +17,7 @@ mod gate;
 mod http2;
 mod outgoing;
 mod preface;
+mod queueing;
 mod record;
 mod request;
 mod run;

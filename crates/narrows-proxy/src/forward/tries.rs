@@ -11,11 +11,15 @@ use crate::downstream::Downstream;
 use crate::flow::Flow;
 use crate::outgoing::{is_upgrade, write_request_head};
 use crate::preface::preface;
+use crate::queueing::Reserved;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use narrows_plan::RetryPolicy;
 use narrows_runtime::Tick;
-use narrows_upstream::{Again, Connection, EndpointState, Purpose, Retrying, Tried, Unavailable, Wanted};
+use narrows_upstream::{
+    Again, ConnectFailure, Connection, EndpointState, Entered, Need, Purpose, RetryPlace, Retrying, Running, Tried,
+    Unavailable,
+};
 use narrows_wire::http1::BodyFraming;
 use std::rc::Rc;
 use std::time::Instant;
@@ -32,13 +36,21 @@ pub(super) struct Tries<'t> {
     is_safe: bool,
     /// Whether what is read of the body is kept.
     is_keeping: bool,
-    tried: Tried,
+    pub(super) tried: Tried,
     /// Further attempts.
     left: u32,
     /// What connections begin with.
     preface: Vec<u8>,
     attempts: u32,
     hedging: Option<Retrying<'t>>,
+}
+
+/// Where the next attempt is made.
+enum Next {
+    /// There, where a place is taken.
+    Reserved(Reserved),
+    /// Wherever there is room first.
+    Queue,
 }
 
 impl<'t> Tries<'t> {
@@ -74,14 +86,16 @@ impl<'t> Tries<'t> {
         upload: &mut Flow,
         memory: &mut AnswerMemory,
         outcome: &mut Outcome<'_>,
+        entered: &Entered,
     ) -> Result<Answered, Fault> {
         let Forwarding { cluster, .. } = *self.forwarding;
         let _running = cluster.budget.begin(self.policy.budget);
-        let mut endpoint = self.pick().map_err(|_| Fault::NoEndpoint)?;
+        let (mut endpoint, mut running) = self.reserve_or_wait(downstream, upload.is_received()).await?;
+        entered.begins();
         let mut number = 0;
-        let mut retrying: Option<Retrying<'t>> = None;
+        let mut retrying: Option<(Retrying<'t>, RetryPlace)> = None;
         loop {
-            let ended = self.try_on(&endpoint, downstream, upload, memory).await;
+            let ended = self.try_on(&endpoint, running, downstream, upload, memory).await;
             drop(retrying.take());
             outcome.attempts = self.attempts;
             let (last, again) = match &ended {
@@ -110,13 +124,19 @@ impl<'t> Tries<'t> {
             let next = if self.left == 0 {
                 None
             } else if is_refused && cluster.is_single() {
-                Some(Rc::clone(last))
+                last.try_begin(Need::Request).map(|running| Next::Reserved((Rc::clone(last), running)))
             } else {
                 self.tried.add(last.id());
-                self.pick().ok()
+                match self.reserve() {
+                    Ok(reserved) => Some(Next::Reserved(reserved)),
+                    Err(Unavailable::Full) => Some(Next::Queue),
+                    Err(Unavailable::Down | Unavailable::Tried) => None,
+                }
             };
-            let allowed =
-                next.and_then(|next| Some((next, cluster.budget.again(self.policy.budget, again)?)));
+            let allowed = next.and_then(|next| {
+                let place = cluster.take_retry()?;
+                Some((next, (cluster.budget.again(self.policy.budget, again)?, place)))
+            });
             let Some((next, allowed)) = allowed else { return ended.map_err(|failed| failed.fault) };
             if let Ok(answered) = ended {
                 discard::life(self.forwarding, answered, memory, upload);
@@ -126,7 +146,10 @@ impl<'t> Tries<'t> {
             retrying = Some(allowed);
             backoff::life(self.forwarding, self.policy, number, downstream, upload.is_received()).await?;
             number += 1;
-            endpoint = next;
+            (endpoint, running) = match next {
+                Next::Reserved(reserved) => reserved,
+                Next::Queue => self.reserve_or_wait(downstream, upload.is_received()).await?,
+            };
         }
     }
 
@@ -134,10 +157,12 @@ impl<'t> Tries<'t> {
     async fn try_on(
         &mut self,
         endpoint: &Rc<EndpointState>,
+        running: Running,
         downstream: &mut Downstream,
         upload: &mut Flow,
         memory: &mut AnswerMemory,
     ) -> Result<Answered, Failed> {
+        let mut running = Some(running);
         let certain = !(self.is_safe && upload.is_received());
         let mut pooled = match self.preface.is_empty() {
             true => endpoint.reuse(self.forwarding.worker.now(), certain),
@@ -147,7 +172,7 @@ impl<'t> Tries<'t> {
             self.attempts += 1;
             let try_limit =
                 self.policy.try_timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout));
-            let lane = self.lane(endpoint, pooled.take(), downstream).await?;
+            let lane = self.lane(endpoint, running.take(), pooled.take(), downstream).await?;
             self.keep(&lane, upload, memory);
             let AnswerMemory { head: response, out, .. } = memory;
             self.write_request(endpoint, downstream, upload, out);
@@ -170,11 +195,16 @@ impl<'t> Tries<'t> {
     async fn lane(
         &mut self,
         endpoint: &Rc<EndpointState>,
+        running: Option<Running>,
         pooled: Option<Connection>,
         downstream: &Downstream,
     ) -> Result<Lane, Failed> {
         let Forwarding { route, cluster, timing, .. } = *self.forwarding;
-        let running = endpoint.begin();
+        // The place of a try that is repeated went with it.
+        let Some(running) = running.or_else(|| endpoint.try_begin(Need::Request)) else {
+            let (fault, endpoint) = (Fault::Connect(ConnectFailure::Full), Rc::clone(endpoint));
+            return Err(Failed { fault, cause: Cause::Connect, endpoint, is_unsent: true, is_reused: false });
+        };
         let began = cluster.wants_times().then(Instant::now);
         let is_reused = pooled.is_some();
         let stage = match pooled {
@@ -230,7 +260,7 @@ impl<'t> Tries<'t> {
         }
         self.hedge_after = None;
         self.tried.add(first.id());
-        let endpoint = self.pick().ok()?;
+        let (endpoint, running) = self.reserve().ok()?;
         self.hedging = Some(cluster.budget.again(self.policy.budget, Again::Hedge)?);
         self.tried.add(endpoint.id());
         self.attempts += 1;
@@ -249,18 +279,12 @@ impl<'t> Tries<'t> {
         let mut out = Vec::new();
         self.write_request(&endpoint, downstream, upload, &mut out);
         let began = cluster.wants_times().then(Instant::now);
-        let mut lane = Lane::new(Rc::clone(&endpoint), endpoint.begin(), stage, is_reused, began);
+        let mut lane = Lane::new(Rc::clone(&endpoint), running, stage, is_reused, began);
         let after =
             |timeout: Option<_>| timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout));
         let head = if lane.is_open() { self.forwarding.route.timeouts.response_head } else { None };
         lane.limit_within(after(head), after(self.policy.try_timeout));
         Some(Box::new(Hedge { lane, out, response: Default::default() }))
-    }
-
-    /// The endpoint for the next attempt, none of those that were tried.
-    fn pick(&self) -> Result<Rc<EndpointState>, Unavailable> {
-        let Forwarding { request, cluster, .. } = *self.forwarding;
-        cluster.pick(&Wanted::new(request.client, &self.tried))
     }
 
     /// Writes the head as `endpoint` gets it, and what is there of the body.
