@@ -1,17 +1,16 @@
 //! One upstream as one worker sees it.
 
-use crate::budget::{Budget, RetryCounts};
-use crate::endpoint::{EndpointState, Making, Need, Running};
-use crate::gate::{Entered, Gate, Shed, ShedCause};
+use crate::admission::Admission;
+use crate::budget::Budget;
+use crate::endpoint::{EndpointState, Making};
 use crate::membership::{EndpointId, Membership};
-use crate::queue::Ticket;
 use crate::report::Reporter;
 use crate::tiers::Tiers;
-use crate::upstream_load::{RetryPlace, UpstreamCounts, UpstreamLoad};
+use crate::upstream_load::UpstreamLoad;
 use narrows_plan::{Balance, Upstream, UpstreamId};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -24,18 +23,13 @@ pub struct Cluster {
     pub upstream: Arc<Upstream>,
     /// What of its requests may be repeated.
     pub budget: Budget,
-    making: Making,
+    pub(crate) making: Making,
     seed: usize,
     /// Where this process stands.
     zone: Option<Box<str>>,
     state: RefCell<State>,
-    gate: Rc<Gate>,
-    /// Whether an endpoint has a limit.
-    is_limited: Cell<bool>,
-    /// What this worker counts, beside what its budget does.
-    pub counts: UpstreamCounts,
-    /// What of the budget's counts was told.
-    told: Cell<RetryCounts>,
+    /// What its requests pass before an endpoint is chosen.
+    pub(crate) admission: Admission,
 }
 
 /// What changes with the membership.
@@ -123,7 +117,7 @@ impl Cluster {
         zone: Option<&str>,
     ) -> Self {
         let shared = UpstreamLoad::new(&upstream);
-        let gate = Gate::new(&upstream, id, &shared, &reporter);
+        let admission = Admission::new(&upstream, id, seed, &shared, &reporter);
         let making = Making {
             upstream: Arc::clone(&upstream),
             id,
@@ -139,19 +133,8 @@ impl Cluster {
             seed,
             zone: zone.map(Into::into),
             state: RefCell::default(),
-            gate,
-            is_limited: Cell::new(false),
-            counts: UpstreamCounts::default(),
-            told: Cell::default(),
+            admission,
         }
-    }
-
-    /// The same, sharing its limits, queue and breaker with the other workers. To be called before the first update.
-    #[must_use]
-    pub fn sharing(mut self, shared: &Arc<UpstreamLoad>) -> Self {
-        self.gate = Gate::new(&self.upstream, self.making.id, shared, &self.making.reporter);
-        self.making.shared = Arc::clone(shared);
-        self
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close.
@@ -176,95 +159,7 @@ impl Cluster {
             gone.leave();
         }
         state.tiers = Tiers::new(&self.upstream, &state.endpoints, self.seed);
-        self.is_limited.set(state.endpoints.iter().any(|endpoint| endpoint.is_limited()));
-        drop(state);
-        // Who waits may have somewhere to go now, or nowhere any more.
-        self.making.shared.queue.stir();
-    }
-
-    /// Lets a request, flow or session of this upstream in, before an endpoint is chosen for it.
-    ///
-    /// # Errors
-    /// When the breaker is open, or the upstream runs as many as it may.
-    pub fn enter(&self) -> Result<Entered, Shed> {
-        self.gate.enter()
-    }
-
-    /// The endpoint for the next attempt, with a place there. `Err(Full)` also when others wait for one: then [`wait`](Cluster::wait).
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn reserve(
-        &self,
-        wanted: &Wanted<'_>,
-        need: Need,
-    ) -> Result<(Rc<EndpointState>, Running), Unavailable> {
-        if self.is_limited.get() && self.making.shared.queue.waiting() > 0 {
-            return Err(Unavailable::Full);
-        }
-        self.reserve_in_turn(wanted, need)
-    }
-
-    /// The same for one who has waited and whose turn it is.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn reserve_in_turn(
-        &self,
-        wanted: &Wanted<'_>,
-        need: Need,
-    ) -> Result<(Rc<EndpointState>, Running), Unavailable> {
-        let endpoint = self.pick(wanted)?;
-        if let Some(running) = endpoint.try_begin(need) {
-            return Ok((endpoint, running));
-        }
-        // Another worker was faster.
-        let mut passed_over = wanted.tried.clone();
-        passed_over.add(endpoint.id());
-        loop {
-            let wanted = Wanted { tried: &passed_over, ..*wanted };
-            let endpoint = self.pick(&wanted).map_err(|_| Unavailable::Full)?;
-            match endpoint.try_begin(need) {
-                Some(running) => return Ok((endpoint, running)),
-                None => passed_over.add(endpoint.id()),
-            }
-        }
-    }
-
-    /// Waits in the queue of the upstream, behind those of the same `priority`.
-    ///
-    /// # Errors
-    /// When as many wait as may.
-    pub fn wait(&self, priority: i32) -> Result<Ticket, Shed> {
-        let queue = &self.making.shared.queue;
-        let entered = queue.enter(priority, self.seed);
-        entered.map_err(|_| Shed::new(ShedCause::QueueFull, queue.timeout()))
-    }
-
-    /// One has waited as long as may be.
-    pub fn waited_in_vain(&self) -> Shed {
-        let queue = &self.making.shared.queue;
-        queue.note_timed_out();
-        Shed::new(ShedCause::QueueTimedOut, queue.timeout())
-    }
-
-    /// A place for a retry, where the upstream limits them; `None` when all are taken.
-    pub fn take_retry(&self) -> Option<RetryPlace> {
-        self.making.shared.take_retry(self.upstream.limits.retries)
-    }
-
-    /// How many requests adaptive concurrency lets run on this worker, where it is used.
-    pub fn concurrency(&self) -> Option<u32> {
-        self.gate.limit()
-    }
-
-    /// What is done every tick: idle connections that keep a place at an endpoint which somebody waits for are given up.
-    pub fn tick(&self) {
-        if self.is_limited.get() && self.making.shared.queue.waiting() > 0 {
-            // Apart from the borrow, because whoever is woken may look at the endpoints.
-            let endpoints = self.state.borrow().endpoints.clone();
-            endpoints.iter().for_each(|endpoint| endpoint.relieve());
-        }
+        self.admission.changed(&state.endpoints);
     }
 
     /// The endpoint for the next attempt.
@@ -302,8 +197,11 @@ impl Cluster {
             endpoint.prune(now);
             endpoint.tell();
         }
-        let now = self.budget.counts();
-        self.making.shared.add(&self.counts, self.told.replace(now), now);
+        self.admission.tell(self.budget.counts());
+    }
+
+    pub(crate) fn each_endpoint(&self, mut visit: impl FnMut(&EndpointState)) {
+        self.state.borrow().endpoints.iter().for_each(|endpoint| visit(endpoint));
     }
 
     /// Closes every idle connection and says how many there were (descriptors ran out, or a drain began).

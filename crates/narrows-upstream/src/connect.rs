@@ -1,6 +1,6 @@
 //! Making a connection to an endpoint: the socket, TLS, HTTP/2.
 
-use crate::{Connection, EndpointState};
+use crate::{AttemptFailure, Connection, EndpointState};
 use narrows_http2::{Client, Failure};
 use narrows_plan::{Address, UpstreamProtocol};
 use narrows_runtime::{Stream, Tick, Watch};
@@ -56,7 +56,7 @@ impl EndpointState {
         {
             return Some(connection);
         }
-        self.pool.take(now, certain, |open| self.discard(open))
+        self.pool.take(now, certain, |open| self.places.discard(open))
     }
 
     /// Connects within `timeout`, which it sets on `watch`, and sends `preface` before anything else. Requests to an endpoint that speaks
@@ -87,6 +87,13 @@ impl EndpointState {
             let open = self.open_within_limit()?;
             let stream = self.dial_within(watch, preface).await?;
             Ok(Connection { stream, requests: 0, born: watch.now(), open })
+        }
+    }
+
+    /// No connection could be made. What this process lacks itself is not the endpoint's failure.
+    pub fn not_connected(&self, failure: ConnectFailure) {
+        if !matches!(failure, ConnectFailure::Exhausted | ConnectFailure::Full) {
+            self.failed(AttemptFailure::Connect);
         }
     }
 

@@ -4,6 +4,7 @@
 //! chooses among them. Who its endpoints are and how they are, the control plane says, with a new [`Membership`] for each change; what a worker
 //! notices of them, it tells with a [`Report`].
 
+mod admission;
 mod balancer;
 mod breaker;
 mod budget;
@@ -16,6 +17,7 @@ mod gate;
 mod load;
 mod membership;
 mod multiplexed;
+mod places;
 mod pool;
 mod queue;
 mod report;
@@ -29,11 +31,12 @@ pub use budget::{Again, Budget, RetryCounts, Retrying, RunningRequest};
 pub use cluster::{Cluster, Tried, Unavailable, Wanted};
 pub use connect::ConnectFailure;
 pub use counts::{Tally, Totals};
-pub use endpoint::{EndpointState, Need, Open, Running};
+pub use endpoint::{EndpointState, Open, Running};
 pub use gate::{Entered, Shed, ShedCause};
 pub use load::Load;
 pub use membership::{Condition, EndpointId, Member, Membership};
 pub use narrows_tls::Purpose;
+pub use places::Need;
 pub use pool::{Connection, Pool};
 pub use queue::{Queue, QueueIsFull, Ticket};
 pub use report::{AttemptFailure, Report, Reporter, Seen};
