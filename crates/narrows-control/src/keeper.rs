@@ -155,6 +155,7 @@ impl Keeper {
         {
             let mut roster = roster.borrow_mut();
             if let Some(renewed) = roster.renewed() {
+                renewed.prepare(upstream.balancing.method, membership);
                 *membership = Arc::new(renewed);
                 changed = true;
             }

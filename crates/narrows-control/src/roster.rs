@@ -209,9 +209,8 @@ impl Roster {
 
     /// The membership to tell the workers, when it has changed since the last one.
     pub(crate) fn renewed(&mut self) -> Option<Membership> {
-        std::mem::take(&mut self.is_changed).then(|| Membership {
-            members: self.entries.iter().map(|entry| Arc::clone(&entry.member)).collect(),
-        })
+        std::mem::take(&mut self.is_changed)
+            .then(|| Membership::new(self.entries.iter().map(|entry| Arc::clone(&entry.member)).collect()))
     }
 
     /// Lines for the operator since the last time.

@@ -1,13 +1,14 @@
 //! What a request of an upstream passes: the gate, a place at an endpoint, and the queue when there is none.
 
 use crate::budget::RetryCounts;
-use crate::cluster::{Cluster, Unavailable, Wanted};
+use crate::cluster::Cluster;
 use crate::endpoint::{EndpointState, Running};
 use crate::gate::{Entered, Gate, Shed, ShedCause};
 use crate::places::Need;
 use crate::queue::Ticket;
 use crate::report::Reporter;
 use crate::upstream_load::{RetryPlace, UpstreamCounts, UpstreamLoad};
+use crate::wanted::{Unavailable, Wanted};
 use narrows_plan::{Upstream, UpstreamId};
 use std::cell::Cell;
 use std::rc::Rc;

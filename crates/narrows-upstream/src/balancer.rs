@@ -1,117 +1,62 @@
 //! Choosing an endpoint. A new way to balance is one more type here and one more arm in [`for_upstream`].
 
-mod hash;
+mod by_chance;
+mod keyed;
+mod least;
+mod turns;
 
-use crate::EndpointState;
-use crate::cluster::Wanted;
-use hash::{ConsistentHash, Hash};
-use narrows_plan::{Balance, Upstream};
-use std::cell::{Cell, RefCell};
+use crate::candidate::Score;
+use crate::members::{Asking, Members};
+use crate::table::Table;
+use by_chance::ByChance;
+use keyed::Keyed;
+use least::{Least, Load};
+use narrows_plan::{Balance, Balancing};
+use std::cell::Cell;
+use std::fmt::Debug;
 use std::rc::Rc;
+use std::sync::Arc;
+use turns::Turns;
 
-/// Chooses among available endpoints.
-pub(crate) trait Balancer: std::fmt::Debug {
-    /// Index of the endpoint for the next attempt, none of those that were tried; `None` when all were. `endpoints` are always those that the balancer was
-    /// made for.
-    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize>;
+/// Chooses among the members of one group.
+pub(crate) trait Balancer: Debug {
+    /// The member for the next attempt: one that is taken and accepted. `None` when there is none.
+    fn pick(&self, asking: &Asking<'_>) -> Option<usize>;
+
+    /// Members are taken otherwise than before: these, or all (`None`).
+    fn changed(&mut self, _members: &Members, _member: Option<usize>) {}
+
+    /// What speaks for or against each member now, in their order.
+    fn scores(&self, asking: &Asking<'_>) -> Vec<Option<Score>>;
+
+    /// A copy that goes its own way.
+    fn copied(&self) -> Box<dyn Balancer>;
 }
 
-/// The balancer that an upstream asks for. `seed` differs between workers, so that they do not all begin with the same endpoint.
+impl Clone for Box<dyn Balancer> {
+    fn clone(&self) -> Self {
+        self.copied()
+    }
+}
+
+/// The balancer that an upstream asks for, for members that it will always be used with. `seed` differs between workers, so that they do not all
+/// begin with the same endpoint; `table` is what a hash method looks keys up in, `load` counts what runs on the members where one is needed.
 pub(crate) fn for_upstream(
-    upstream: &Upstream,
-    endpoints: &[Rc<EndpointState>],
+    balancing: &Balancing,
+    members: &Members,
     seed: usize,
+    table: Option<Arc<Table>>,
+    load: Option<Rc<Cell<u64>>>,
 ) -> Box<dyn Balancer> {
-    match upstream.balancing.method {
-        Balance::RoundRobin
-            if endpoints.iter().all(|endpoint| endpoint.weight() == endpoints[0].weight()) =>
-        {
-            Box::new(RoundRobin { next: Cell::new(seed) })
-        }
-        Balance::RoundRobin => Box::new(SmoothRoundRobin::new(endpoints.len(), seed)),
-        Balance::Hash => Box::new(Hash),
-        Balance::ConsistentHash => Box::new(ConsistentHash::new(endpoints)),
-        _ => Box::new(LeastRequest { next: Cell::new(seed) }),
+    match balancing.method {
+        Balance::RoundRobin => Box::new(Turns::new(members, seed)),
+        Balance::LeastRequest => Box::new(Least::new(Load::Requests, seed)),
+        Balance::LeastConnections => Box::new(Least::new(Load::Connections, seed)),
+        Balance::PeakEwma => Box::new(Least::new(Load::Time, seed)),
+        Balance::Random => Box::new(ByChance),
+        Balance::Hash | Balance::ConsistentHash | Balance::Ketama | Balance::Maglev => match table {
+            Some(table) => Box::new(Keyed::new(table, balancing.bound, load)),
+            None => Box::new(ByChance),
+        },
     }
-}
-
-/// Each in turn, for equal weights.
-#[derive(Debug)]
-struct RoundRobin {
-    next: Cell<usize>,
-}
-
-impl Balancer for RoundRobin {
-    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
-        let start = self.next.get() % endpoints.len();
-        let chosen = rotation(start, endpoints.len())
-            .find(|endpoint| !wanted.tried.contains(endpoints[*endpoint].id()))?;
-        self.next.set(chosen + 1);
-        Some(chosen)
-    }
-}
-
-/// Smooth weighted round robin: each pick raises every endpoint's credit by its weight and takes the richest, which pays
-/// the sum of the weights. Weights 5, 1, 1 give a a b a c a a instead of a a a a a b c.
-#[derive(Debug)]
-struct SmoothRoundRobin {
-    credits: RefCell<Vec<i64>>,
-}
-
-impl SmoothRoundRobin {
-    fn new(length: usize, seed: usize) -> Self {
-        let mut credits = vec![0; length];
-        let favoured = seed % credits.len();
-        credits[favoured] = 1;
-        SmoothRoundRobin { credits: RefCell::new(credits) }
-    }
-}
-
-impl Balancer for SmoothRoundRobin {
-    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
-        let mut credits = self.credits.borrow_mut();
-        let mut total = 0;
-        let mut richest: Option<usize> = None;
-        for (index, endpoint) in endpoints.iter().enumerate() {
-            if wanted.tried.contains(endpoint.id()) {
-                continue;
-            }
-            credits[index] += i64::from(endpoint.weight());
-            total += i64::from(endpoint.weight());
-            if richest.is_none_or(|richest| credits[index] > credits[richest]) {
-                richest = Some(index);
-            }
-        }
-        let chosen = richest?;
-        credits[chosen] -= total;
-        Some(chosen)
-    }
-}
-
-/// The fewest running requests in proportion to the weight; equals take turns.
-#[derive(Debug)]
-struct LeastRequest {
-    next: Cell<usize>,
-}
-
-impl Balancer for LeastRequest {
-    fn pick(&self, endpoints: &[Rc<EndpointState>], wanted: &Wanted<'_>) -> Option<usize> {
-        let start = self.next.get() % endpoints.len();
-        // a.running / a.weight < b.running / b.weight, without division
-        let load = |mine: &EndpointState, other: &EndpointState| {
-            u64::from(mine.running()) * u64::from(other.weight())
-        };
-        let chosen = rotation(start, endpoints.len())
-            .filter(|endpoint| !wanted.tried.contains(endpoints[*endpoint].id()))
-            .reduce(|best, next| {
-                let (a, b) = (&endpoints[best], &endpoints[next]);
-                if load(b, a) < load(a, b) { next } else { best }
-            })?;
-        self.next.set(chosen + 1);
-        Some(chosen)
-    }
-}
-
-fn rotation(start: usize, length: usize) -> impl Iterator<Item = usize> {
-    (start..length).chain(0..start)
 }

@@ -1,5 +1,7 @@
 //! One endpoint as one worker sees it.
 
+use crate::answer_time::AnswerTime;
+use crate::clock::Clock;
 use crate::counts::Counts;
 use crate::membership::{Condition, EndpointId, Member};
 use crate::multiplexed::Multiplexed;
@@ -7,13 +9,13 @@ use crate::places::{Idle, Places, Slot};
 use crate::pool::{Connection, Pool};
 use crate::report::{AttemptFailure, Report, Reporter, Seen};
 use crate::upstream_load::UpstreamLoad;
-use narrows_plan::{Address, Upstream, UpstreamId, UpstreamProtocol, WhenDown};
+use narrows_plan::{Address, Balance, Upstream, UpstreamId, UpstreamProtocol, WhenDown};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Failures in a row that are all reported; of the further ones, one in as many.
@@ -45,6 +47,11 @@ pub struct EndpointState {
     running: Cell<u32>,
     /// Open connections; shared with their guards, so that an idle connection does not keep its endpoint.
     open: Rc<Cell<u32>>,
+    /// What runs on the endpoints that it is balanced with, it included, where the balancer asks.
+    shared_load: RefCell<Option<Rc<Cell<u64>>>>,
+    /// Where the balancer asks for it.
+    answer_time: Option<AnswerTime>,
+    clock: Rc<Clock>,
     reporter: Reporter,
     /// What its limits leave.
     pub(crate) places: Places,
@@ -63,6 +70,7 @@ pub(crate) struct Making {
     pub(crate) id: UpstreamId,
     pub(crate) connector: Option<Arc<Connector>>,
     pub(crate) reporter: Reporter,
+    pub(crate) clock: Rc<Clock>,
     pub(crate) shared: Arc<UpstreamLoad>,
     pub(crate) worker: usize,
 }
@@ -90,6 +98,10 @@ impl EndpointState {
             weight: Cell::new(member.weight),
             running: Cell::new(0),
             open: Rc::default(),
+            shared_load: RefCell::default(),
+            answer_time: (upstream.balancing.method == Balance::PeakEwma)
+                .then(|| AnswerTime::new(making.clock.now())),
+            clock: Rc::clone(&making.clock),
             reporter: making.reporter.clone(),
             places: Places::new(member, making),
             counts: Counts::default(),
@@ -113,6 +125,7 @@ impl EndpointState {
     /// It belongs to the upstream no more: its idle connections close, and those that come back later.
     pub(crate) fn leave(&self) {
         self.is_member.set(false);
+        self.share_load(None);
         self.shed();
     }
 
@@ -160,6 +173,7 @@ impl EndpointState {
     pub fn begin(self: &Rc<Self>) -> Running {
         self.running.set(self.running.get() + 1);
         self.counts.begun();
+        self.change_shared_load(|load| load + 1);
         Running { endpoint: Rc::clone(self), is_limited: false }
     }
 
@@ -196,6 +210,9 @@ impl EndpointState {
 
     /// An attempt ended well; `took` is the time until its answer began, where somebody asks for times.
     pub fn succeeded(&self, took: Option<Duration>) {
+        if let (Some(answer_time), Some(took)) = (&self.answer_time, took) {
+            answer_time.answered(took, self.clock.now());
+        }
         if self.places.load.succeeded() {
             self.reporter.report(Report::Recovered { upstream: self.upstream, endpoint: self.id });
         }
@@ -204,6 +221,9 @@ impl EndpointState {
 
     /// An attempt failed.
     pub fn failed(&self, failure: AttemptFailure) {
+        if let Some(answer_time) = &self.answer_time {
+            answer_time.failed(self.clock.now());
+        }
         self.counts.failed(failure);
         let in_a_row = self.places.load.failed();
         // The control plane counts for itself once it has been told; it need not be flooded.
@@ -211,6 +231,30 @@ impl EndpointState {
             self.reporter.report(Report::Failed { upstream: self.upstream, endpoint: self.id, failure });
         }
         self.count(1, 1, Duration::ZERO);
+    }
+
+    /// The moving average of its answer times in seconds, where the balancer asks for it and there was an answer.
+    pub(crate) fn answer_seconds(&self, now: Instant) -> Option<f64> {
+        self.answer_time.as_ref().and_then(|time| time.seconds(now))
+    }
+
+    /// When it came back from being away.
+    pub(crate) fn returned(&self) -> Option<Instant> {
+        self.member.borrow().returned
+    }
+
+    /// Counts what runs here among what runs on others as well, and no longer where it was counted before.
+    pub(crate) fn share_load(&self, load: Option<&Rc<Cell<u64>>>) {
+        let running = u64::from(self.running.get());
+        self.change_shared_load(|load| load.saturating_sub(running));
+        *self.shared_load.borrow_mut() = load.cloned();
+        self.change_shared_load(|load| load + running);
+    }
+
+    fn change_shared_load(&self, change: impl FnOnce(u64) -> u64) {
+        if let Some(load) = &*self.shared_load.borrow() {
+            load.set(change(load.get()));
+        }
     }
 
     fn count(&self, attempts: u64, failures: u64, time: Duration) {
@@ -258,6 +302,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let endpoint = &self.endpoint;
         endpoint.running.set(endpoint.running.get().saturating_sub(1));
+        endpoint.change_shared_load(|load| load.saturating_sub(1));
         endpoint.places.ended(self.is_limited);
     }
 }

@@ -5,9 +5,14 @@
 //! notices of them, it tells with a [`Report`].
 
 mod admission;
+mod answer_time;
 mod balancer;
+mod bits;
 mod breaker;
 mod budget;
+mod candidate;
+mod chance;
+mod clock;
 mod cluster;
 mod concurrency;
 mod connect;
@@ -15,6 +20,7 @@ mod counts;
 mod endpoint;
 mod gate;
 mod load;
+mod members;
 mod membership;
 mod multiplexed;
 mod places;
@@ -23,12 +29,17 @@ mod queue;
 mod report;
 #[cfg(test)]
 mod seeds;
+mod shares;
+mod subsets;
+mod table;
 mod tiers;
 mod upstream_load;
+mod wanted;
 
 pub use breaker::{Breaker, BreakerChange, BreakerState};
 pub use budget::{Again, Budget, RetryCounts, Retrying, RunningRequest};
-pub use cluster::{Cluster, Tried, Unavailable, Wanted};
+pub use candidate::{Candidate, Score};
+pub use cluster::Cluster;
 pub use connect::ConnectFailure;
 pub use counts::{Tally, Totals};
 pub use endpoint::{EndpointState, Open, Running};
@@ -41,3 +52,4 @@ pub use pool::{Connection, Pool};
 pub use queue::{Queue, QueueIsFull, Ticket};
 pub use report::{AttemptFailure, Report, Reporter, Seen};
 pub use upstream_load::{RetryPlace, UpstreamCounts, UpstreamLoad, UpstreamTotals};
+pub use wanted::{Tried, Unavailable, Wanted};

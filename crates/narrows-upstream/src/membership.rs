@@ -1,9 +1,10 @@
 //! Who belongs to an upstream and how everybody is: what the control plane tells all workers.
 
 use crate::load::Load;
-use narrows_plan::{Address, EndpointLimits};
+use crate::table::{Tables, are_alike};
+use narrows_plan::{Address, Balance, EndpointLimits};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// One endpoint in this process, from its discovery to its removal. Never used again for another one.
@@ -15,6 +16,29 @@ pub struct EndpointId(pub u64);
 pub struct Membership {
     /// In the order of the configuration; addresses of one name in ascending order.
     pub members: Vec<Arc<Member>>,
+    /// What hash methods look keys up in, made by whoever needs it first.
+    tables: OnceLock<Arc<Tables>>,
+}
+
+impl Membership {
+    /// A membership of these endpoints, in the order of the configuration.
+    pub fn new(members: Vec<Arc<Member>>) -> Self {
+        Membership { members, tables: OnceLock::new() }
+    }
+
+    /// Makes what the workers need to choose by `method`, or takes it over from the membership before when only conditions have changed. Large
+    /// hash tables take milliseconds: who publishes a membership does this first, so that no worker has to.
+    pub fn prepare(&self, method: Balance, before: &Membership) {
+        match before.tables.get() {
+            Some(tables) if are_alike(self, before) => drop(self.tables.set(Arc::clone(tables))),
+            _ => drop(self.tables(method)),
+        }
+    }
+
+    /// The tables of a hash method; none for other methods.
+    pub(crate) fn tables(&self, method: Balance) -> Arc<Tables> {
+        Arc::clone(self.tables.get_or_init(|| Arc::new(Tables::new(method, self))))
+    }
 }
 
 /// One endpoint as everybody in the process knows it.
