@@ -15,10 +15,25 @@ use std::path::Path;
 /// # Errors
 /// A paragraph on one line that names the file, the place and the first thing that is wrong, and how many more there are.
 pub fn load_endpoints(path: &Path) -> Result<Vec<narrows_plan::Endpoint>, String> {
-    let name = path.display().to_string();
-    let text = read(path).map_err(|(_, message)| format!("{name}: {message}"))?;
+    read_endpoints(path).map_err(|Complaint { at, text }| match at {
+        Some((line, column)) => format!("{}:{line}:{column}: {text}", path.display()),
+        None => format!("{}: {text}", path.display()),
+    })
+}
+
+/// Why a file of endpoints cannot be used.
+pub(crate) struct Complaint {
+    /// Line and column, both from 1.
+    pub(crate) at: Option<(usize, usize)>,
+    /// What is wrong, on one line.
+    pub(crate) text: String,
+}
+
+/// [`load_endpoints`] with an error that does not name the file.
+pub(crate) fn read_endpoints(path: &Path) -> Result<Vec<narrows_plan::Endpoint>, Complaint> {
+    let text = read(path).map_err(|(_, text)| Complaint { at: None, text })?;
     let mut reporter = Reporter::default();
-    let file = reporter.sources.add(&name, text);
+    let file = reporter.sources.add(&path.display().to_string(), text);
     let node = tree::parse(file, &mut reporter);
     let list = node.and_then(|node| Plain::<TextOr<Endpoint>>::decode(&node, &mut reporter));
     if list.is_none() && !reporter.has_errors() {
@@ -29,17 +44,17 @@ pub fn load_endpoints(path: &Path) -> Result<Vec<narrows_plan::Endpoint>, String
     for endpoint in &mut endpoints {
         endpoint.origin = Origin::default();
     }
-    match paragraph(&name, &reporter.finish()) {
-        Some(text) => Err(text),
+    match first_error(&reporter.finish()) {
+        Some(complaint) => Err(complaint),
         None => Ok(endpoints),
     }
 }
 
-/// The first error on one line; `None` when there is none.
-fn paragraph(name: &str, diagnostics: &Diagnostics) -> Option<String> {
+/// The first error on one line, and how many more there are; `None` when there is none.
+fn first_error(diagnostics: &Diagnostics) -> Option<Complaint> {
     let mut errors = diagnostics.list.iter().filter(|one| one.severity == Severity::Error);
     let first = errors.next()?;
-    let mut text = format!("{name}:{}:{}: {}", first.line, first.column, first.message);
+    let mut text = first.message.clone();
     if let Some(help) = &first.help {
         let _ = write!(text, " ({help})");
     }
@@ -50,5 +65,5 @@ fn paragraph(name: &str, diagnostics: &Diagnostics) -> Option<String> {
             let _ = write!(text, "; {more} more errors follow");
         }
     }
-    Some(text)
+    Some(Complaint { at: Some((first.line, first.column)), text })
 }

@@ -39,6 +39,8 @@ pub(crate) fn time(duration: std::time::Duration) -> String {
     match duration.as_millis() {
         0 => "0s".to_owned(),
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        // A minute is rather written as 60s.
+        ms if ms % 60_000 == 0 && ms > 60_000 => format!("{}m", ms / 60_000),
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
         ms => format!("{ms}ms"),
     }
@@ -47,6 +49,7 @@ pub(crate) fn time(duration: std::time::Duration) -> String {
 /// A size as operators write it.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {
+        0 => "0".to_owned(),
         bytes if bytes % (1 << 30) == 0 => format!("{}GiB", bytes >> 30),
         bytes if bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
         bytes if bytes % (1 << 10) == 0 => format!("{}KiB", bytes >> 10),

@@ -6,7 +6,7 @@ const MAXIMUM_SLIPS: usize = 3;
 const MAXIMUM_NAMES: usize = 1000;
 
 /// Other words for what is known here.
-const SYNONYMS: [(&str, &str); 10] = [
+const SYNONYMS: [(&str, &str); 23] = [
     ("h2", "http2"),
     ("http/2", "http2"),
     ("http/1.1", "http1"),
@@ -17,14 +17,36 @@ const SYNONYMS: [(&str, &str); 10] = [
     ("http1.1", "http/1.1"),
     ("sni", "server_name"),
     ("hostname", "server_name"),
+    ("source-hash", "hash"),
+    ("source", "hash"),
+    ("ip_hash", "hash"),
+    ("ip-hash", "hash"),
+    ("leastconn", "least-connections"),
+    ("least_conn", "least-connections"),
+    ("least_time", "peak-ewma"),
+    ("ewma", "peak-ewma"),
+    ("ring-hash", "ketama"),
+    ("ring_hash", "ketama"),
+    ("draining", "drain"),
+    ("maint", "maintenance"),
+    ("up", "ready"),
 ];
 
 /// Keys that are looked for in a table and stand elsewhere, or in another form: table, key, help.
-const ELSEWHERE: [(&str, &str, &str); 7] = [
+const ELSEWHERE: [(&str, &str, &str); 12] = [
     ("ListenerTls", "cert", LISTENER_CERTIFICATE),
     ("ListenerTls", "key", LISTENER_CERTIFICATE),
     ("ListenerTls", "certificate", LISTENER_CERTIFICATE),
     ("ListenerTls", "ca", "clients' certificates: `clients: { ca: clients.pem }`"),
+    (
+        "HealthCheck",
+        "path",
+        "in the check by HTTP: `http: { path: /healthz }`, or `http: /healthz` for short",
+    ),
+    ("HealthCheck", "status", "in the check by HTTP: `http: { path: /healthz, status: 200-299 }`"),
+    ("HealthCheck", "send", "in the check by TCP or UDP: `tcp: { send: ..., expect: ... }`"),
+    ("HealthCheck", "expect", "in the check by TCP or UDP: `tcp: { send: ..., expect: ... }`"),
+    ("UpstreamLimits", "max_connections", "`connections`, of each endpoint"),
     ("UpstreamTls", "cert", UPSTREAM_CERTIFICATE),
     ("UpstreamTls", "key", UPSTREAM_CERTIFICATE),
     (

@@ -199,7 +199,11 @@ impl Checker<'_> {
         if name.starts_with("response.") && !self.scope.response {
             let message = format!("there is no `{name}` here: the response does not exist yet");
             let problem = Problem::new(Code::NoResponse, self.range(node), message);
-            return self.fail(problem.help("`response` is known in `response_headers` and in error pages"));
+            return self.fail(
+                problem.help(
+                    "`response` is known in `response_headers`, in error pages and in `learn.response`",
+                ),
+            );
         }
         let is_http = name.starts_with("request.") || name == "captures";
         if is_http && self.scope.tcp {

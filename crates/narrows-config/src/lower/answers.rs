@@ -140,7 +140,7 @@ impl Lowering<'_> {
         let digits: Vec<u8> = text.text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let pair =
             |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        let is_hex = digits.iter().all(u8::is_ascii_hexdigit) && digits.len() % 2 == 0;
+        let is_hex = digits.iter().all(u8::is_ascii_hexdigit) && digits.len().is_multiple_of(2);
         if !is_hex {
             let place = text.place.first_line(&self.reporter.sources);
             let message = format!("`{}` is not hexadecimal", text.text);

@@ -8,7 +8,9 @@ use crate::model;
 use crate::nearest::nearest;
 use crate::shape::{OneOrMany, Percent, StatusRange, TextOr};
 use crate::tree::Text;
-use narrows_plan::{AgentCheck, CheckKind, HealthCheck, HttpCheck, StartState, Upstream, defaults};
+use narrows_plan::{
+    Address, AgentCheck, CheckKind, Endpoint, HealthCheck, HttpCheck, StartState, Upstream, defaults,
+};
 
 /// Kinds that a word says, as it stands in place of the table.
 const WORDS: [&str; 8] = ["tcp", "tls", "grpc", "postgresql", "mysql", "redis", "smtp", "ldap"];
@@ -33,10 +35,16 @@ impl Lowering<'_> {
         written: &TextOr<model::HealthCheck>,
         upstream: &Upstream,
     ) -> Option<HealthCheck> {
-        match written {
-            TextOr::Short(word) => self.kind_of_word(word).map(check),
-            TextOr::Long(table) => self.health_table(table, upstream),
+        let (health, place) = match written {
+            TextOr::Short(word) => (self.kind_of_word(word).map(check)?, word.place),
+            TextOr::Long(table) => (self.health_table(table, upstream)?, table.key("handshake")),
+        };
+        if matches!(health.kind, CheckKind::Tls) && upstream.tls.is_none() {
+            let message = "a handshake is checked as the upstream makes it, and there is no `tls` here";
+            let help = "give the upstream `tls`; where TLS passes through, `health: tcp` sees whether somebody listens";
+            self.reporter.report(Finding::error(Code::NoEffect, place, message).help(help));
         }
+        Some(health)
     }
 
     fn health_table(&mut self, table: &model::HealthCheck, upstream: &Upstream) -> Option<HealthCheck> {
@@ -242,7 +250,14 @@ impl Lowering<'_> {
         None
     }
 
-    pub(super) fn agent(&mut self, written: &model::AgentCheck) -> Option<AgentCheck> {
+    pub(super) fn agent(&mut self, written: &model::AgentCheck, upstream: &Upstream) -> Option<AgentCheck> {
+        let is_unix = |endpoint: &Endpoint| matches!(endpoint.address, Address::Unix(_));
+        if !written.has("address") && upstream.endpoints.iter().any(is_unix) {
+            let message =
+                "there is an endpoint at a Unix socket, and beside it no port where an agent could be";
+            let help = "write the `address` of the agent; without one such endpoints have none";
+            self.reporter.defer(Finding::warning(Code::NoEffect, written.place, message).help(help));
+        }
         let interval = self.some_time(written.interval, written.key("interval"), defaults::CHECK_INTERVAL);
         let timeout = self.some_time(written.timeout, written.key("timeout"), defaults::CHECK_TIMEOUT);
         let address = written.address.as_ref().and_then(|address| self.ip_address(address));

@@ -43,7 +43,7 @@ impl Lowering<'_> {
 
     fn check_retries(&mut self, table: &Retries, policy: &RetryPolicy) {
         if policy.limit == 0 {
-            let needs_retries = ["on", "try_timeout", "backoff", "budget", "replay", "unsafe_methods"];
+            let needs_retries = ["on", "backoff", "budget", "replay", "unsafe_methods"];
             if let Some((key, place)) = table.keys.iter().find(|(key, _)| needs_retries.contains(key)) {
                 let message = format!("`{key}` has no effect: there are no further attempts");
                 let finding = Finding::warning(Code::NoEffect, *place, message);

@@ -3,6 +3,7 @@
 use super::Lowering;
 use crate::code::Code;
 use crate::diagnostic::Finding;
+use crate::endpoints::{Complaint, read_endpoints};
 use crate::model::{self, ProxyProtocolVersion, Upstream};
 use crate::shape::OrOff;
 use crate::source::Place;
@@ -48,7 +49,7 @@ impl Lowering<'_> {
             written.stickiness.as_ref().and_then(|text| self.stickiness(text)).map(Box::new);
         upstream.health =
             written.health.as_ref().and_then(|health| self.health(health, &upstream)).map(Box::new);
-        upstream.agent = written.agent.as_ref().and_then(|agent| self.agent(agent)).map(Box::new);
+        upstream.agent = written.agent.as_ref().and_then(|agent| self.agent(agent, &upstream)).map(Box::new);
         upstream.passive = self.passive(written.passive.as_ref());
         upstream.slow_start = written.slow_start.and_then(OrOff::on).map(|duration| duration.0);
         if let Some(retries) = &written.retries {
@@ -67,8 +68,9 @@ impl Lowering<'_> {
     /// The path of a file of endpoints. That it cannot be used now is no error: it is read again while the process runs.
     fn endpoint_file(&mut self, file: &Text) -> std::path::PathBuf {
         let path = self.folder.join(&file.text);
-        if let Err(error) = crate::load_endpoints(&path) {
-            let message = format!("the endpoints of this file cannot be used now: {error}");
+        if let Err(Complaint { at, text }) = read_endpoints(&path) {
+            let line = at.map_or(String::new(), |(line, column)| format!("line {line}, column {column}: "));
+            let message = format!("the endpoints of this file cannot be used now: {line}{text}");
             let help = "the file is watched: its endpoints are taken as soon as it can be read";
             self.reporter.report(Finding::warning(Code::EndpointFile, file.place, message).help(help));
         }

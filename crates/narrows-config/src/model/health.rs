@@ -17,7 +17,7 @@ table! {
         http: TextOr<HttpCheck> = OPTIONAL,
         /// Kind: a connection can be made, and what is sent gets what is expected.
         tcp: TrueOr<TcpCheck> = OPTIONAL,
-        /// Kind: a TLS handshake succeeds. The certificate is verified as for traffic.
+        /// Kind: a TLS handshake succeeds as the `tls` of the upstream says, which has to be there.
         handshake: Flag = OPTIONAL,
         /// Kind: `grpc.health.v1.Health/Check` says SERVING. It speaks HTTP/2, whatever `protocol` says.
         grpc: TrueOr<GrpcCheck> = OPTIONAL,
@@ -50,7 +50,7 @@ table! {
         rise: Number<1, 1000> = defaults::CHECK_RISE.to_string(),
         /// Checks in a row that must fail before it is down.
         fall: Number<1, 1000> = defaults::CHECK_FALL.to_string(),
-        /// Another port than the endpoint's.
+        /// Another port than the endpoint's. Unix sockets are asked elsewhere only with `address` and `port`.
         port: Number<1, 65_535> = otherwise("the endpoint's"),
         /// Another IP address than the endpoint's.
         address: Text = otherwise("the endpoint's"),

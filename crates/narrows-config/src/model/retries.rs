@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 table! {
     /// When a request is sent again, to another server where there is one. A failed connect is repeated for any request; what a
-    /// server may have seen only for requests without side effects, unless `unsafe_methods` says otherwise.
+    /// server may have seen only for requests that may be repeated (idempotent methods), unless `unsafe_methods` says otherwise.
     Retries {
         /// Further attempts after the first failed.
         limit: Number<0, 100> = defaults::RETRIES.to_string(),
@@ -26,7 +26,9 @@ table! {
         try_timeout: OrOff<Duration> = otherwise("`timeouts.response_head`"),
         /// Before the second further attempt, doubled for each one after it up to ten times as long, less up to half of it by chance.
         backoff: Duration = time(std::time::Duration::ZERO),
-        /// Most retries that run at one time, of the running requests (three may always).
+        /// How many requests may be repeated, of the requests to the upstream: each adds to a reserve that retries and hedges
+        /// take from, so that a sick upstream is not asked twice as much. Three may always run; what no server has looked at
+        /// does not count.
         budget: OrOff<Percent<0, 100>> = format!("{}%", defaults::RETRY_BUDGET),
         /// Bytes of a request body that are kept to be sent again; a larger one is sent once. At most 16 MiB.
         replay: Size = size(defaults::REPLAY_BYTES as u64),
