@@ -71,6 +71,12 @@ impl Setup {
         self
     }
 
+    /// Adds an upstream with all its keys, the endpoints among them.
+    pub fn upstream_written(mut self, name: &str, keys: &str) -> Setup {
+        self.upstreams.push((name.to_owned(), keys.to_owned()));
+        self
+    }
+
     /// Adds keys to `settings`.
     pub fn settings(mut self, keys: &str) -> Setup {
         self.settings.push(keys.to_owned());
@@ -81,6 +87,11 @@ impl Setup {
     pub fn file(mut self, name: &str, content: &str) -> Setup {
         self.files.push((name.to_owned(), content.to_owned()));
         self
+    }
+
+    /// Adds the listener `status`, for [`Narrows::state_of`].
+    pub fn telling_status(self) -> Setup {
+        self.listener("status", "routes:\n  - { path: /*, status: upstreams }")
     }
 
     /// Runs this many workers instead of one.
