@@ -134,7 +134,7 @@ impl Keeper {
         | Report::Recovered { upstream, .. }
         | Report::Seen { upstream, .. }
         | Report::Breaker { upstream, .. }) = report;
-        self.roster(upstream).borrow_mut().hear(report);
+        self.roster(upstream).borrow_mut().hear(report, Instant::now());
     }
 
     /// The operator has ordered something; an endpoint that does not exist is passed over.

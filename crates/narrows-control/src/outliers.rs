@@ -124,6 +124,11 @@ impl Outliers {
         Outliers { rules, judged: now }
     }
 
+    /// Whether so many failures in a row eject.
+    pub(crate) fn is_too_many(&self, failures: u32) -> bool {
+        self.rules.failures.is_some_and(|limit| failures >= limit)
+    }
+
     /// Whether rates are to be judged now.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         let has_rates = self.rules.success_rate.is_some() || self.rules.latency.is_some();

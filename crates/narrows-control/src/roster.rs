@@ -158,12 +158,18 @@ impl Roster {
     }
 
     /// A worker has noticed something.
-    pub(crate) fn hear(&mut self, report: Report) {
+    pub(crate) fn hear(&mut self, report: Report, now: Instant) {
         match report {
             Report::Failed { endpoint, failure, .. } => {
                 if let Some(entry) = self.entry(endpoint) {
                     entry.passive.failed(failure);
+                    let (failures, condition) = (entry.member.load.failures(), entry.member.condition);
                     self.is_restless = true;
+                    let is_too_many = self.outliers.as_ref().is_some_and(|one| one.is_too_many(failures));
+                    // The next request should not go there any more.
+                    if is_too_many && condition == Condition::Up {
+                        self.tick(now);
+                    }
                 }
             }
             Report::Recovered { endpoint, .. } => {
