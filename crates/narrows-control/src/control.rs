@@ -2,20 +2,25 @@
 
 use crate::discovery;
 use crate::keeper::{Keeper, Order};
+use crate::status;
 use narrows_plan::Plan;
 use narrows_runtime::{Phase, PhaseControl, PhaseWatch, SpawnError, TICK, phases, spawn_thread};
 use narrows_tls::TlsContexts;
 use narrows_upstream::{Membership, Report, Reporter, UpstreamLoad};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How long the start waits for the first answers about names.
 const FIRST_ANSWERS: Duration = Duration::from_secs(3);
+/// Between two publications. Workers set up their balancers anew with each: a change that follows another waits for the next tick, so that
+/// thousands of endpoints that go down together are one change.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Orders of the operator that wait at most.
 const ORDERS: usize = 64;
 
@@ -56,10 +61,22 @@ impl Control {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str)) -> Result<Control, ControlError> {
+        let tells = status::is_wanted(&plan);
+        Control::begin(plan, tls, say, tells)
+    }
+
+    /// The same; `tells`: the status is renewed.
+    fn begin(
+        plan: Arc<Plan>,
+        tls: TlsContexts,
+        say: fn(&str),
+        tells: bool,
+    ) -> Result<Control, ControlError> {
         let (phase, watched) = phases();
         let unknown: Memberships = plan.upstreams.iter().map(|_| Arc::default()).collect();
         let (publish, memberships) = watch::channel(unknown);
         let (tell, status) = watch::channel(Arc::from("{}"));
+        let tell = tells.then_some(tell);
         let (reporter, reports) = Reporter::new();
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (known, is_known) = std::sync::mpsc::sync_channel(1);
@@ -103,15 +120,27 @@ async fn life(
     mut phase: PhaseWatch,
     known: std::sync::mpsc::SyncSender<()>,
 ) -> io::Result<()> {
-    let _ = tokio::time::timeout(FIRST_ANSWERS, discovery::begin(&keeper)).await;
-    keeper.publish();
-    let _ = known.send(());
+    let first = async {
+        discovery::begin(&keeper).await;
+        keeper.schedule().decided(&keeper).await;
+    };
+    let mut first = pin!(tokio::time::timeout(FIRST_ANSWERS, first));
+    let mut known = Some(known);
+    let mut published = Instant::now();
     let mut ticking = interval(TICK);
     ticking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let mut is_due = published.elapsed() >= PAUSE;
         tokio::select! {
             () = phase.stopped() => return Ok(()),
-            _ = ticking.tick() => keeper.tick(),
+            _ = ticking.tick() => {
+                keeper.tick();
+                is_due = true;
+            }
+            _ = &mut first, if known.is_some() => {
+                keeper.publish();
+                let _ = known.take().map(|known| known.send(()));
+            }
             Some(report) = reports.recv() => {
                 keeper.hear(report);
                 while let Ok(report) = reports.try_recv() {
@@ -121,6 +150,12 @@ async fn life(
             Some(order) = orders.recv() => keeper.obey(order),
             () = keeper.changed() => {}
         }
-        keeper.publish();
+        if is_due {
+            keeper.publish();
+            published = Instant::now();
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

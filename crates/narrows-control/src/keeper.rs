@@ -2,6 +2,7 @@
 
 use crate::control::{Loads, Memberships};
 use crate::roster::{Found, Roster};
+use crate::schedule::Schedule;
 use crate::status;
 use narrows_plan::{AdminState, Plan, Upstream, UpstreamId};
 use narrows_runtime::Deadlines;
@@ -47,6 +48,7 @@ pub(crate) struct Keeper {
     pub(crate) deadlines: Rc<Deadlines>,
     say: fn(&str),
     rosters: Vec<RefCell<Roster>>,
+    schedule: Schedule,
     changed: Notify,
     publish: watch::Sender<Memberships>,
     /// Where the status goes, while a route tells it.
@@ -62,17 +64,17 @@ impl Keeper {
         tls: TlsContexts,
         say: fn(&str),
         publish: watch::Sender<Memberships>,
-        tell: watch::Sender<Arc<str>>,
+        tell: Option<watch::Sender<Arc<str>>>,
         loads: Loads,
     ) -> Rc<Self> {
         let rosters = plan.upstreams.iter().map(|upstream| RefCell::new(Roster::new(upstream))).collect();
-        let tell = status::is_wanted(&plan).then_some(tell);
         Rc::new(Keeper {
             plan,
             tls,
             deadlines: Deadlines::new(),
             say,
             rosters,
+            schedule: Schedule::new(),
             changed: Notify::new(),
             publish,
             tell,
@@ -92,6 +94,11 @@ impl Keeper {
         (self.say)(line);
     }
 
+    /// When endpoints are checked.
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
     /// The roster of an upstream.
     pub(crate) fn roster(&self, upstream: UpstreamId) -> &RefCell<Roster> {
         &self.rosters[upstream.0 as usize]
@@ -100,7 +107,9 @@ impl Keeper {
     /// Discovery says which endpoints one source of an upstream has now. The others' stay.
     pub(crate) fn found(self: &Rc<Self>, upstream: UpstreamId, source: usize, found: Vec<Found>) {
         let next_id = || EndpointId(self.next_id.replace(self.next_id.get() + 1));
-        let _change = self.roster(upstream).borrow_mut().set_source(source, found, next_id);
+        let change = self.roster(upstream).borrow_mut().set_source(source, found, next_id);
+        change.removed.iter().for_each(|endpoint| self.schedule.end(*endpoint));
+        change.added.iter().for_each(|endpoint| self.schedule.begin(self, upstream, *endpoint));
         self.changed.notify_one();
     }
 

@@ -4,11 +4,16 @@
 //! operator what they are meant to do. All of it meets in a [`roster`]; from there each change goes to every worker as a new
 //! [`Membership`](narrows_upstream::Membership). Workers never wait for this thread, and go on with what they know when it is busy.
 
+mod agent;
+mod chance;
+mod check;
 mod control;
 mod discovery;
+mod health;
 mod keeper;
 mod outliers;
 mod roster;
+mod schedule;
 #[cfg(test)]
 mod seeds;
 mod status;

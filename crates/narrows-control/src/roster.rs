@@ -1,10 +1,12 @@
 //! The endpoints of one upstream: where each came from, how it is, and what that makes of it.
 
+use crate::agent::Agent;
+use crate::health::{Health, Verdict};
 use crate::keeper::Order;
 use crate::outliers::{Judged, Outliers, Passive};
-use narrows_plan::{Address, AdminState, EndpointLimits, Upstream};
+use narrows_plan::{Address, AdminState, EndpointLimits, StartState, Upstream};
 use narrows_upstream::{BreakerChange, Condition, EndpointId, Member, Membership, Report};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +31,13 @@ pub(crate) struct Found {
     pub(crate) limits: EndpointLimits,
 }
 
+impl Found {
+    /// What makes it the same endpoint as before.
+    fn place(&self) -> (Address, Box<str>) {
+        (self.address.clone(), self.server_name.clone())
+    }
+}
+
 /// What a new answer of discovery changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -43,13 +52,23 @@ pub(crate) struct Change {
 pub(crate) struct Roster {
     /// In the order of the sources; within a source in the order in which they were found.
     pub(crate) entries: Vec<Entry>,
-    /// Where each endpoint stands in `entries`.
-    places: HashMap<EndpointId, usize>,
+    /// Where each stands among the entries.
+    positions: HashMap<EndpointId, usize>,
+    checks: Checks,
     outliers: Option<Outliers>,
     /// Whether an endpoint has something that time changes.
     is_restless: bool,
     is_changed: bool,
     news: Vec<String>,
+}
+
+/// How the endpoints are checked.
+#[derive(Debug, Clone, Copy)]
+struct Checks {
+    /// What holds before the first health check; `None` without checks.
+    health: Option<StartState>,
+    /// Whether agents are asked.
+    agent: bool,
 }
 
 /// One endpoint: all that is known of it.
@@ -65,6 +84,10 @@ pub(crate) struct Entry {
     pub(crate) ordered: Ordered,
     /// What its traffic says.
     pub(crate) passive: Passive,
+    /// What its checks have shown, where it is checked.
+    pub(crate) health: Option<Health>,
+    /// What its agent has said, where it has one.
+    pub(crate) agent: Option<Agent>,
     /// What was told last.
     pub(crate) member: Arc<Member>,
 }
@@ -78,8 +101,19 @@ pub(crate) struct Ordered {
 
 impl Roster {
     pub(crate) fn new(upstream: &Upstream) -> Self {
-        let outliers = upstream.passive.clone().map(|rules| Outliers::new(rules, Instant::now()));
-        Roster { entries: Vec::new(), places: HashMap::new(), outliers, is_restless: false, is_changed: true, news: Vec::new() }
+        let checks = Checks {
+            health: upstream.health.as_ref().map(|check| check.start),
+            agent: upstream.agent.is_some(),
+        };
+        Roster {
+            entries: Vec::new(),
+            positions: HashMap::new(),
+            checks,
+            outliers: upstream.passive.clone().map(|rules| Outliers::new(rules, Instant::now())),
+            is_restless: false,
+            is_changed: true,
+            news: Vec::new(),
+        }
     }
 
     /// Takes over what a source has now. An endpoint that is known by its address, name and source stays who it is.
@@ -90,46 +124,47 @@ impl Roster {
         mut next_id: impl FnMut() -> EndpointId,
     ) -> Change {
         let mut change = Change::default();
-        let mut before = Vec::new();
-        let mut others = Vec::new();
-        for entry in std::mem::take(&mut self.entries) {
-            if entry.source == source { before.push(entry) } else { others.push(entry) }
-        }
-        let mut now: Vec<Entry> = Vec::new();
+        // Sources stand in order: only what this one has and what stands behind it is touched.
+        let start = self.entries.partition_point(|entry| entry.source < source);
+        let end = self.entries.partition_point(|entry| entry.source <= source);
+        let behind = self.entries.split_off(end);
+        let before = self.entries.drain(start..);
+        let mut before: HashMap<_, _> = before.map(|entry| (entry.found.place(), entry)).collect();
+        let mut places = HashSet::new();
         for found in found {
-            let is_same = |entry: &Entry| {
-                entry.found.address == found.address && entry.found.server_name == found.server_name
-            };
-            if now.iter().any(&is_same) {
+            let place = found.place();
+            if !places.insert(place.clone()) {
                 continue;
             }
-            match before.iter().position(is_same) {
-                Some(position) => {
-                    let mut entry = before.swap_remove(position);
-                    entry.found = found;
-                    now.push(entry);
-                }
+            let entry = match before.remove(&place) {
+                Some(entry) => Entry { found, ..entry },
                 None => {
-                    let entry = Entry::new(next_id(), source, found);
+                    let entry = Entry::new(next_id(), source, found, self.checks);
                     change.added.push(entry.id);
-                    now.push(entry);
+                    entry
                 }
-            }
+            };
+            self.entries.push(entry);
         }
-        change.removed.extend(before.iter().map(|entry| entry.id));
+        let end = self.entries.len();
+        self.entries.extend(behind);
+        for (place, entry) in self.entries.iter().enumerate().skip(start) {
+            self.positions.insert(entry.id, place);
+        }
+        change.removed.extend(before.values().map(|entry| entry.id));
+        change.removed.sort_unstable();
+        for id in &change.removed {
+            self.positions.remove(id);
+        }
         self.is_changed |= change != Change::default();
-        let later = others.iter().position(|entry| entry.source > source).unwrap_or(others.len());
-        others.splice(later..later, now);
-        self.entries = others;
-        self.places = self.entries.iter().enumerate().map(|(place, entry)| (entry.id, place)).collect();
-        self.refresh(Instant::now());
+        let now = Instant::now();
+        (start..end).for_each(|place| self.refresh_at(place, now));
         change
     }
 
     /// The endpoint of that identity.
     pub(crate) fn entry(&mut self, id: EndpointId) -> Option<&mut Entry> {
-        let place = *self.places.get(&id)?;
-        self.entries.get_mut(place)
+        self.entries.get_mut(*self.positions.get(&id)?)
     }
 
     /// What passes with time.
@@ -200,16 +235,31 @@ impl Roster {
 
     /// Finds out whose condition or weight has changed. To be called after each change of an entry.
     pub(crate) fn refresh(&mut self, now: Instant) {
-        for entry in &mut self.entries {
-            let before = entry.member.condition;
-            if entry.refresh(now) {
-                self.is_changed = true;
-                let Member { condition, reason, label, .. } = &*entry.member;
-                if *condition != before {
-                    let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-                    self.news.push(format!("endpoint {label} is {condition}{because}"));
-                }
-            }
+        for place in 0..self.entries.len() {
+            self.refresh_at(place, now);
+        }
+    }
+
+    /// The same for one endpoint, when no other has changed.
+    pub(crate) fn refresh_one(&mut self, id: EndpointId, now: Instant) {
+        if let Some(place) = self.positions.get(&id) {
+            self.refresh_at(*place, now);
+        }
+    }
+
+    fn refresh_at(&mut self, place: usize, now: Instant) {
+        let entry = &mut self.entries[place];
+        let before = Arc::clone(&entry.member);
+        if !entry.refresh(now) {
+            return;
+        }
+        self.is_changed = true;
+        let Member { condition, reason, label, .. } = &*entry.member;
+        // Who stays down for another reason is news too: the first check of one that was waited for.
+        let is_other_reason = *condition == Condition::Down && *reason != before.reason;
+        if *condition != before.condition || is_other_reason {
+            let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+            self.news.push(format!("endpoint {label} is {condition}{because}"));
         }
     }
 
@@ -226,10 +276,12 @@ impl Roster {
 }
 
 impl Entry {
-    fn new(id: EndpointId, source: usize, found: Found) -> Self {
+    fn new(id: EndpointId, source: usize, found: Found, checks: Checks) -> Self {
         let ordered = Ordered::default();
+        let health = checks.health.map(Health::new);
+        let agent = checks.agent.then(Agent::default);
         let passive = Passive::default();
-        let (condition, reason) = judge(&found, ordered, &passive);
+        let (condition, reason) = judge(&found, ordered, health.as_ref(), agent.as_ref(), &passive);
         let member = Member {
             id,
             address: found.address.clone(),
@@ -246,21 +298,30 @@ impl Entry {
             since: Instant::now(),
             returned: None,
         };
-        Entry { id, source, found, ordered, passive, member: Arc::new(member) }
+        Entry { id, source, found, ordered, health, agent, passive, member: Arc::new(member) }
+    }
+
+    /// Whether it is taken out, and its checks rest.
+    pub(crate) fn is_resting(&self) -> bool {
+        intended(&self.found, self.ordered, self.agent.as_ref()).0 == AdminState::Maintenance
     }
 
     /// Makes a new member when something that workers know has changed; says whether.
     fn refresh(&mut self, now: Instant) -> bool {
-        let (condition, reason) = judge(&self.found, self.ordered, &self.passive);
-        let Found { priority, zone, labels, limits, .. } = self.found.clone();
-        let weight = self.ordered.weight.unwrap_or(self.found.weight);
+        let agent = self.agent.as_ref();
+        let (condition, reason) = judge(&self.found, self.ordered, self.health.as_ref(), agent, &self.passive);
+        let Found { priority, zone, labels, limits, weight, .. } = &self.found;
+        let weight = agent.map_or(*weight, |agent| agent.weigh(*weight));
+        let weight = self.ordered.weight.unwrap_or(weight);
+        let mut limits = *limits;
+        limits.connections = agent.and_then(Agent::connections).or(limits.connections);
         let old = &*self.member;
         let is_same = old.condition == condition
             && old.reason == reason
             && old.weight == weight
-            && old.priority == priority
-            && old.zone == zone
-            && old.labels == labels
+            && old.priority == *priority
+            && old.zone == *zone
+            && old.labels == *labels
             && old.limits == limits;
         if is_same {
             return false;
@@ -274,9 +335,9 @@ impl Entry {
         }
         let renewed = Member {
             weight,
-            priority,
-            zone,
-            labels,
+            priority: *priority,
+            zone: zone.clone(),
+            labels: labels.clone(),
             limits,
             condition,
             reason,
@@ -290,18 +351,44 @@ impl Entry {
 }
 
 /// What all that is known of an endpoint makes of it, and why.
-fn judge(found: &Found, ordered: Ordered, passive: &Passive) -> (Condition, Arc<str>) {
-    let (state, who) = match ordered.state {
-        Some(state) => (state, "ordered"),
-        None => (found.state, "configured"),
-    };
-    match state {
-        AdminState::Maintenance => (Condition::Maintenance, who.into()),
-        AdminState::Drain => (Condition::Drain, who.into()),
-        AdminState::Ready => match passive.ejected() {
-            Some(reason) => (Condition::Ejected, Arc::clone(reason)),
-            None => (Condition::Up, "".into()),
-        },
+fn judge(
+    found: &Found,
+    ordered: Ordered,
+    health: Option<&Health>,
+    agent: Option<&Agent>,
+    passive: &Passive,
+) -> (Condition, Arc<str>) {
+    let (state, who) = intended(found, ordered, agent);
+    if state == AdminState::Maintenance {
+        return (Condition::Maintenance, who);
+    }
+    if let Some(reason) = agent.and_then(Agent::down) {
+        return (Condition::Down, Arc::clone(reason));
+    }
+    // Before draining: what sticks to an endpoint that is dead has to leave it too.
+    if let Some(health) = health.filter(|health| health.verdict() != Verdict::Up) {
+        return (Condition::Down, Arc::clone(health.reason()));
+    }
+    if state == AdminState::Drain {
+        return (Condition::Drain, who);
+    }
+    if let Some(reason) = passive.ejected() {
+        return (Condition::Ejected, Arc::clone(reason));
+    }
+    (Condition::Up, health.map_or_else(Arc::default, |health| Arc::clone(health.reason())))
+}
+
+/// What an endpoint is meant to do, and who means it: the operator above all; of the configuration and the agent the stricter one.
+fn intended(found: &Found, ordered: Ordered, agent: Option<&Agent>) -> (AdminState, Arc<str>) {
+    if let Some(state) = ordered.state {
+        return (state, "ordered".into());
+    }
+    match (found.state, agent.and_then(Agent::state)) {
+        (AdminState::Ready, Some((state, reason))) => (*state, Arc::clone(reason)),
+        (AdminState::Drain, Some((AdminState::Maintenance, reason))) => {
+            (AdminState::Maintenance, Arc::clone(reason))
+        }
+        (configured, _) => (configured, "configured".into()),
     }
 }
 
@@ -316,3 +403,6 @@ fn news_of(change: BreakerChange) -> String {
         BreakerChange::Closed => "the breaker is closed (all probes succeeded)".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

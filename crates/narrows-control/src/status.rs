@@ -32,6 +32,7 @@
 //! | `bad_statuses_total` | attempts answered with a status that is a failure |
 //! | `failures_in_a_row` | since the last success |
 //! | `ejections_total` | how often its traffic took it out |
+//! | `health`, `agent` | what its checks and its agent say, where it has them |
 
 use crate::roster::{Entry, Roster};
 use narrows_plan::{Action, Plan, Protocol, Upstream};
@@ -80,15 +81,15 @@ fn of_upstream(upstream: &Upstream, roster: &Roster, load: &UpstreamLoad) -> Val
         told["breaker_opened_total"] = json!(breaker.opened());
         told["breaker_refused_total"] = json!(breaker_refused);
     }
-    told["endpoints"] = roster.entries.iter().map(of_endpoint).collect();
+    told["endpoints"] = roster.entries.iter().map(|entry| of_endpoint(upstream, entry)).collect();
     told
 }
 
-fn of_endpoint(entry: &Entry) -> Value {
+fn of_endpoint(upstream: &Upstream, entry: &Entry) -> Value {
     let member = &entry.member;
     let Totals { requests, connect_failures, resets, timeouts, bad_statuses, running, connections } =
         member.load.tally.totals();
-    json!({
+    let mut told = json!({
         "endpoint": member.label,
         "state": member.condition.name(),
         "reason": &*member.reason,
@@ -104,5 +105,12 @@ fn of_endpoint(entry: &Entry) -> Value {
         "bad_statuses_total": bad_statuses,
         "failures_in_a_row": member.load.failures(),
         "ejections_total": entry.passive.ejections(),
-    })
+    });
+    if let (Some(health), Some(check)) = (&entry.health, &upstream.health) {
+        told["health"] = health.describe(check.kind.name());
+    }
+    if let Some(agent) = &entry.agent {
+        told["agent"] = agent.describe();
+    }
+    told
 }

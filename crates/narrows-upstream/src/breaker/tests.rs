@@ -1,5 +1,6 @@
 use super::*;
-use crate::seeds::{Random, for_each_seed};
+use crate::chance::Chance;
+use crate::seeds::for_each_seed;
 use narrows_plan::defaults;
 
 const RULES: Rules = Rules {
@@ -102,7 +103,7 @@ fn what_began_before_it_opened_does_not_close_or_open_it() {
 
 /// An upstream that fails at times, requests that take their time, and clients that leave.
 fn simulate(seed: u64) {
-    let mut random = Random::new(seed);
+    let random = Chance::new(seed);
     let rules = Rules {
         failure_rate: 1 + random.below(100) as u32,
         requests: 1 + random.below(30) as u32,

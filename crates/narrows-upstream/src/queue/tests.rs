@@ -1,6 +1,7 @@
 use super::*;
 use crate::load::{give_back, take};
-use crate::seeds::{Random, for_each_seed};
+use crate::chance::Chance;
+use crate::seeds::for_each_seed;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::task::Wake;
@@ -98,7 +99,7 @@ fn run(waiting: &mut Vec<Waiting>, at: usize, places: &mut Places) -> Option<(Wa
 }
 
 fn simulate(seed: u64, kinds: u32) {
-    let mut random = Random::new(seed);
+    let random = Chance::new(seed);
     let endpoints = random.below(3) as usize + 1;
     let limit = random.below(3) as u32 + 1;
     let length = random.below(20) as u32 + 1;

@@ -1,0 +1,166 @@
+//! The whole control plane on its thread, with checks against listeners of the test.
+
+mod cost;
+
+use super::*;
+use crate::keeper::Order;
+use narrows_plan::{
+    Address, AdminState, AgentCheck, CheckKind, Endpoint, HealthCheck, Origin, StartState, Upstream,
+};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn check(start: StartState) -> Box<HealthCheck> {
+    Box::new(HealthCheck {
+        kind: CheckKind::Tcp { send: Box::default(), expect: None },
+        interval: Duration::from_millis(20),
+        fast_interval: None,
+        slow_interval: None,
+        jitter: 10,
+        timeout: LONG,
+        rise: 2,
+        fall: 2,
+        port: None,
+        address: None,
+        tls: true,
+        start,
+    })
+}
+
+fn start(endpoints: &[SocketAddr], change: impl FnOnce(&mut Upstream)) -> Control {
+    let mut upstream = Upstream::new("app", Origin::default());
+    let endpoint = |address: &SocketAddr| Endpoint::new(Address::Socket(*address), Origin::default());
+    upstream.endpoints = endpoints.iter().map(endpoint).collect();
+    change(&mut upstream);
+    let plan = Plan { upstreams: vec![Arc::new(upstream)], ..Plan::default() };
+    let (tls, _) = TlsContexts::load(&plan);
+    Control::begin(Arc::new(plan), tls.unwrap(), |_| {}, true).unwrap()
+}
+
+fn shown(control: &Control) -> Vec<String> {
+    let memberships = control.link().memberships;
+    let members = memberships.borrow()[0].members.clone();
+    members.iter().map(|member| format!("{} ({})", member.condition, member.reason)).collect()
+}
+
+#[track_caller]
+fn until(control: &Control, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never {what}: {:?}", shown(control));
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Accepts and closes until the test is over.
+fn listening() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[test]
+fn the_start_waits_for_first_checks_that_decide() {
+    let (_listener, here) = listening();
+    let (gone, nowhere) = listening();
+    drop(gone);
+    let control = start(&[here, nowhere], |upstream| upstream.health = Some(check(StartState::Checked)));
+    assert_eq!(shown(&control), ["up (1 check passed)", "down (1 check failed: connection refused)"]);
+}
+
+#[test]
+fn an_endpoint_goes_down_and_comes_back() {
+    let (listener, address) = listening();
+    let control = start(&[address], |upstream| upstream.health = Some(check(StartState::Up)));
+    assert_eq!(shown(&control), ["up ()"]);
+    drop(listener);
+    until(&control, "down", || shown(&control) == ["down (2 checks failed: connection refused)"]);
+    let _listener = TcpListener::bind(address).unwrap();
+    until(&control, "up", || shown(&control) == ["up (2 checks passed)"]);
+    let status = control.link().status;
+    until(&control, "in the status", || {
+        let status = status.borrow().clone();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let health = &status["upstreams"][0]["endpoints"][0]["health"];
+        health["kind"] == "tcp"
+            && health["failed"].as_u64().is_some_and(|failed| failed >= 2)
+            && health["last"]["result"] == "passed"
+    });
+}
+
+#[test]
+fn an_endpoint_in_maintenance_is_not_checked_and_keeps_its_verdict() {
+    let (listener, address) = listening();
+    listener.set_nonblocking(true).unwrap();
+    let order = |control: &Control, state| {
+        let order = Order::State { upstream: "app".into(), endpoint: address.to_string().into(), state };
+        control.orders().blocking_send(order).unwrap();
+    };
+    let control = start(&[address], |upstream| upstream.health = Some(check(StartState::Up)));
+    until(&control, "checked", || listener.accept().is_ok());
+    order(&control, AdminState::Maintenance);
+    until(&control, "in maintenance", || shown(&control) == ["maintenance (ordered)"]);
+    drop(listener);
+    // A look at the status each second says how many checks there were: the number has to stand still.
+    let status = control.link().status;
+    let passed = || {
+        let status: serde_json::Value = serde_json::from_str(&status.borrow().clone()).unwrap();
+        status["upstreams"][0]["endpoints"][0]["health"]["failed"].as_u64()
+    };
+    let mut looks = status.clone();
+    for _ in 0..2 {
+        until(&control, "a look", || looks.has_changed().unwrap());
+        looks.mark_unchanged();
+    }
+    assert_eq!(passed(), Some(0), "nobody listens, and nobody asks");
+    order(&control, AdminState::Ready);
+    until(&control, "up until checks say otherwise, then down", || {
+        shown(&control) == ["down (2 checks failed: connection refused)"]
+    });
+}
+
+#[test]
+fn an_agent_drains_and_weighs_its_endpoint() {
+    let (agent, place) = listening();
+    let (line, lines) = std::sync::mpsc::channel::<&str>();
+    let script = std::thread::spawn(move || {
+        let mut saying = "up";
+        while let Ok((mut stream, _)) = agent.accept() {
+            match lines.try_recv() {
+                Ok(line) => saying = line,
+                Err(std::sync::mpsc::TryRecvError::Empty) => {}
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
+            }
+            let _ = stream.write_all(format!("{saying}\n").as_bytes());
+        }
+    });
+    let control = start(&[([127, 0, 0, 1], 1).into()], |upstream| {
+        upstream.endpoints[0].weight = 10;
+        upstream.agent = Some(Box::new(AgentCheck {
+            port: place.port(),
+            address: None,
+            send: "".into(),
+            interval: Duration::from_millis(20),
+            timeout: LONG,
+        }));
+    });
+    for (said, expected) in [
+        ("drain 50% maxconn:9 # later", "drain (agent: drain 50% maxconn:9 (later)) 5 Some(9)"),
+        ("up ready", "up () 5 Some(9)"),
+        ("down", "down (agent: down) 5 Some(9)"),
+        ("up 100%", "up () 10 Some(9)"),
+        ("maint", "maintenance (agent: maint) 10 Some(9)"),
+        ("ready", "up () 10 Some(9)"),
+    ] {
+        line.send(said).unwrap();
+        until(&control, said, || {
+            let member = control.link().memberships.borrow()[0].members[0].clone();
+            let (weight, connections) = (member.weight, member.limits.connections);
+            format!("{} {weight} {connections:?}", shown(&control)[0]) == expected
+        });
+    }
+    drop(line);
+    script.join().unwrap();
+}
