@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use narrows_conformance::backend::{answer, ok};
 use narrows_conformance::servers::postgres::{self, Postgres};
-use narrows_conformance::{Backend, Connection, DatagramClient, DatagramServer, Gated, Message, Narrows, Setup};
+use narrows_conformance::{
+    Backend, Connection, DatagramClient, DatagramServer, Gated, Message, Narrows, Setup,
+};
 use narrows_conformance::{output_of, until};
 
 fn with(backend: &dyn std::fmt::Display, keys: &str) -> Setup {
@@ -303,7 +305,9 @@ fn load_postgresql_never_sees_more_connections_than_the_limit() {
         .map(|_| {
             thread::spawn(move || {
                 let mut psql = postgres::client("psql", port);
-                output_of(psql.args(["-v", "ON_ERROR_STOP=1", "-Atqc", sql, "postgres"])).trim().parse::<u32>()
+                output_of(psql.args(["-v", "ON_ERROR_STOP=1", "-Atqc", sql, "postgres"]))
+                    .trim()
+                    .parse::<u32>()
             })
         })
         .collect();

@@ -43,10 +43,7 @@ impl Doctor {
 
 fn tcp(server: &Backend, doctor: &Doctor, when_down: &str) -> Narrows {
     let keys = format!("{}\nwhen_down: {when_down}", doctor.keys());
-    Setup::tcp(server, "")
-        .upstream_with("app", &[server], &keys)
-        .settings("access_log: stdout")
-        .start()
+    Setup::tcp(server, "").upstream_with("app", &[server], &keys).settings("access_log: stdout").start()
 }
 
 fn flow(narrows: &Narrows) -> Connection {
@@ -117,8 +114,9 @@ fn said(answer: Vec<u8>) -> String {
 fn a_udp_session_moves_with_the_next_datagram_where_that_is_wanted() {
     for (when_down, next) in [("close", "second again"), ("keep", "first again")] {
         let ((first, listener), (second, _listener)) = (checked("first"), checked("second"));
-        let endpoints =
-            format!("endpoints: [\"{first}\", {{ address: \"{second}\", backup: true }}]\nwhen_down: {when_down}\n");
+        let endpoints = format!(
+            "endpoints: [\"{first}\", {{ address: \"{second}\", backup: true }}]\nwhen_down: {when_down}\n"
+        );
         let health = "health: { tcp: true, interval: 100ms, fall: 1 }";
         let narrows = Setup::new()
             .listener("udp", "protocol: udp\nupstream: app")
@@ -144,10 +142,8 @@ fn a_udp_session_moves_with_the_next_datagram_where_that_is_wanted() {
 fn a_udp_session_that_has_nowhere_to_go_ends() {
     let (server, listener) = checked("only");
     let keys = "when_down: close\nhealth: { tcp: true, interval: 100ms, fall: 1 }";
-    let narrows = Setup::udp(&server, "")
-        .upstream_with("app", &[&server], keys)
-        .settings("access_log: stdout")
-        .start();
+    let narrows =
+        Setup::udp(&server, "").upstream_with("app", &[&server], keys).settings("access_log: stdout").start();
     let client = DatagramClient::new(narrows.address("udp"));
     assert_eq!(said(client.exchange("hello")), "only hello");
     drop(listener);

@@ -66,12 +66,7 @@ impl Control {
     }
 
     /// The same; `tells`: the status is renewed.
-    fn begin(
-        plan: Arc<Plan>,
-        tls: TlsContexts,
-        say: fn(&str),
-        tells: bool,
-    ) -> Result<Control, ControlError> {
+    fn begin(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str), tells: bool) -> Result<Control, ControlError> {
         let (phase, watched) = phases();
         let unknown: Memberships = plan.upstreams.iter().map(|_| Arc::default()).collect();
         let (publish, memberships) = watch::channel(unknown);
@@ -89,7 +84,12 @@ impl Control {
         let thread = spawn_thread("control", life)?;
         // A thread that has ended already has nothing more to say.
         let _ = is_known.recv();
-        Ok(Control { phase, thread: Some(thread), link: Link { memberships, status, reporter, loads }, orders })
+        Ok(Control {
+            phase,
+            thread: Some(thread),
+            link: Link { memberships, status, reporter, loads },
+            orders,
+        })
     }
 
     /// What a worker holds of it.

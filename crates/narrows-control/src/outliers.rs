@@ -89,7 +89,8 @@ impl Passive {
     fn eject(&mut self, rules: &PassiveCheck, now: Instant, why: &str) {
         self.times = self.times.saturating_add(1);
         self.total += 1;
-        let length = rules.ejection.saturating_mul(self.times).min(rules.maximum_ejection.max(rules.ejection));
+        let length =
+            rules.ejection.saturating_mul(self.times).min(rules.maximum_ejection.max(rules.ejection));
         let reason = format!("{why}; for {}", text_of(length)).into();
         self.ejected = Some(Ejected { until: now + length, reason });
         self.failing = None;
@@ -204,7 +205,9 @@ impl Outliers {
             .filter(|(_, one)| {
                 one.can_be_ejected() && one.passive.seen.attempts >= u64::from(rule.requests.max(1))
             })
-            .map(|(index, one)| (index, 1.0 - one.passive.seen.failures as f64 / one.passive.seen.attempts as f64))
+            .map(|(index, one)| {
+                (index, 1.0 - one.passive.seen.failures as f64 / one.passive.seen.attempts as f64)
+            })
             .collect();
         if rates.len() < rule.endpoints.max(2) as usize {
             return false;
@@ -244,7 +247,8 @@ impl Outliers {
         let most = median.mul_f64(f64::from(rule.factor) / 100.0).max(rule.minimum);
         let mut changed = false;
         for (index, mean) in means.into_iter().rev().take_while(|(_, mean)| *mean > most) {
-            let why = format!("answers take {}, half of the endpoints {} at most", text_of(mean), text_of(median));
+            let why =
+                format!("answers take {}, half of the endpoints {} at most", text_of(mean), text_of(median));
             changed |= self.eject(now, endpoints, index, &why);
         }
         changed

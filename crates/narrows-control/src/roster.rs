@@ -309,7 +309,8 @@ impl Entry {
     /// Makes a new member when something that workers know has changed; says whether.
     fn refresh(&mut self, now: Instant) -> bool {
         let agent = self.agent.as_ref();
-        let (condition, reason) = judge(&self.found, self.ordered, self.health.as_ref(), agent, &self.passive);
+        let (condition, reason) =
+            judge(&self.found, self.ordered, self.health.as_ref(), agent, &self.passive);
         let Found { priority, zone, labels, limits, weight, .. } = &self.found;
         let weight = agent.map_or(*weight, |agent| agent.weigh(*weight));
         let weight = self.ordered.weight.unwrap_or(weight);

@@ -44,9 +44,11 @@ use std::sync::Arc;
 /// Whether a route tells the state.
 pub(crate) fn is_wanted(plan: &Plan) -> bool {
     plan.listeners.iter().any(|listener| match &listener.protocol {
-        Protocol::Http(http) => {
-            http.routes.iter().chain(http.fallback.as_deref()).any(|route| matches!(route.action, Action::Status))
-        }
+        Protocol::Http(http) => http
+            .routes
+            .iter()
+            .chain(http.fallback.as_deref())
+            .any(|route| matches!(route.action, Action::Status)),
         Protocol::Tcp(_) | Protocol::Udp(_) => false,
     })
 }

@@ -409,9 +409,11 @@ impl Fault {
 /// A request that an upstream is spared.
 fn shed(cause: ShedCause) -> Meaning {
     let (code, proxy_status, sentence) = match cause {
-        ShedCause::QueueFull => {
-            ("queue-full", "connection_limit_reached", "All servers behind are busy, and too many wait for them.")
-        }
+        ShedCause::QueueFull => (
+            "queue-full",
+            "connection_limit_reached",
+            "All servers behind are busy, and too many wait for them.",
+        ),
         ShedCause::QueueTimedOut => (
             "queue-timed-out",
             "connection_limit_reached",

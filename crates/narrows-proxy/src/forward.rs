@@ -131,13 +131,12 @@ async fn switch_protocols(
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);
     let from_client = [unsent, std::mem::take(&mut downstream.leftover)].concat();
-    let ends =
-        tunnel::Ends {
-            client: &mut downstream.stream,
-            server: &mut connection.stream,
-            endpoint: &endpoint,
-            is_unproven: false,
-        };
+    let ends = tunnel::Ends {
+        client: &mut downstream.stream,
+        server: &mut connection.stream,
+        endpoint: &endpoint,
+        is_unproven: false,
+    };
     let idle = forwarding.route.timeouts.tunnel_idle;
     let moved = tunnel::life(worker, &downstream.watch, idle, ends, &from_client, out).await;
     outcome.received = moved.received;

@@ -197,10 +197,12 @@ async fn connect<'a>(
         let wanted = Wanted::new(client.peer.address(), &tried);
         let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
             Ok(reserved) => reserved,
-            Err(Unavailable::Full) => match Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await {
-                Err(Fault::NoEndpoint) => break,
-                reserved => reserved?,
-            },
+            Err(Unavailable::Full) => {
+                match Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await {
+                    Err(Fault::NoEndpoint) => break,
+                    reserved => reserved?,
+                }
+            }
             Err(Unavailable::Down | Unavailable::Tried) => break,
         };
         if let (Some(last), false) = (number.checked_sub(1), policy.backoff.is_zero()) {

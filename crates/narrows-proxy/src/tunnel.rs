@@ -47,10 +47,10 @@ pub(crate) async fn life(
     let mut ending = endpoint.ending().map(Box::pin);
     watch.set(idle);
     let result = poll_fn(|context| {
-        let moved = up
-            .poll(context, worker, client, server)
-            .map_err(|failed| failed == Failed::To)
-            .and_then(|()| down.poll(context, worker, server, client).map_err(|failed| failed == Failed::From));
+        let moved =
+            up.poll(context, worker, client, server).map_err(|failed| failed == Failed::To).and_then(|()| {
+                down.poll(context, worker, server, client).map_err(|failed| failed == Failed::From)
+            });
         if is_unproven && (down.flow.payload > 0 || moved == Err(true)) {
             is_unproven = false;
             match down.flow.payload {

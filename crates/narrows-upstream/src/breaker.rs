@@ -239,7 +239,9 @@ impl Breaker {
         let pieces = self.window.iter().map(|cell| Piece::unpack(cell.load(Ordering::Relaxed)));
         pieces
             .filter(|piece| last.wrapping_sub(piece.number) & Piece::NUMBERS < PIECES)
-            .fold((0, 0), |(failures, requests), piece| (failures + piece.failures, requests + piece.requests))
+            .fold((0, 0), |(failures, requests), piece| {
+                (failures + piece.failures, requests + piece.requests)
+            })
     }
 
     fn forget(&self) {
@@ -306,11 +308,7 @@ impl Piece {
     }
 
     fn unpack(packed: u64) -> Piece {
-        Piece {
-            number: packed >> 40,
-            failures: packed >> 20 & Piece::MOST,
-            requests: packed & Piece::MOST,
-        }
+        Piece { number: packed >> 40, failures: packed >> 20 & Piece::MOST, requests: packed & Piece::MOST }
     }
 }
 

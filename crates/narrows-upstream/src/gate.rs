@@ -65,7 +65,12 @@ struct Held {
 }
 
 impl Gate {
-    pub(crate) fn new(upstream: &Upstream, id: UpstreamId, load: &Arc<UpstreamLoad>, reporter: &Reporter) -> Rc<Self> {
+    pub(crate) fn new(
+        upstream: &Upstream,
+        id: UpstreamId,
+        load: &Arc<UpstreamLoad>,
+        reporter: &Reporter,
+    ) -> Rc<Self> {
         Rc::new(Gate {
             id,
             load: Arc::clone(load),

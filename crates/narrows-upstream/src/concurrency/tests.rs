@@ -95,7 +95,8 @@ fn an_overload_is_shed_and_what_is_admitted_is_answered_soon() {
         // 1,500 a second can be answered. It begins calmly, then 4,000 come.
         load(&limiter, &mut server, random, (Duration::ZERO, SECOND * 5), Duration::from_millis(2));
         load(&limiter, &mut server, random, (SECOND * 5, SECOND * 10), Duration::from_micros(250));
-        let told = load(&limiter, &mut server, random, (SECOND * 15, SECOND * 10), Duration::from_micros(250));
+        let told =
+            load(&limiter, &mut server, random, (SECOND * 15, SECOND * 10), Duration::from_micros(250));
         let answered = told.admitted as f64 / 10.0;
         assert!(answered > 1_300.0, "the server is kept busy: {answered} a second");
         assert!(told.shed > 20_000, "{} shed", told.shed);
@@ -109,7 +110,13 @@ fn an_upstream_that_has_become_slower_for_good_gets_its_limit_back() {
         let limiter = Concurrency::new(RULES, Duration::ZERO);
         let random = &Chance::new(seed);
         let every = Duration::from_millis(2);
-        load(&limiter, &mut Server::new(100, Duration::from_millis(10)), random, (Duration::ZERO, SECOND * 10), every);
+        load(
+            &limiter,
+            &mut Server::new(100, Duration::from_millis(10)),
+            random,
+            (Duration::ZERO, SECOND * 10),
+            every,
+        );
         // Ten times as slow, and room for all: 50 run at one time.
         let slower = &mut Server::new(100, Duration::from_millis(100));
         let before = load(&limiter, slower, random, (SECOND * 10, SECOND * 40), every);
