@@ -6,7 +6,7 @@
 //!   connection into TLS.
 //! * [`Backend`] accepts connections and plays a script on each; it records what it received.
 //! * [`DatagramClient`] and [`DatagramServer`] are the same for UDP.
-//! * [`servers`] starts real programs: nginx, nghttpd, PostgreSQL, MariaDB, OpenSSL, Knot DNS, gRPC, a WebSocket echo, aioquic.
+//! * [`servers`] starts real programs: nginx, nghttpd, PostgreSQL, MariaDB, Redis, OpenSSL, Knot DNS, gRPC, a WebSocket echo, aioquic.
 //!
 //! Everything here blocks, and panics with a reason when the other side does not behave: a panic is how a
 //! test fails. Nothing sleeps for a fixed time: waiting is [`until`], with a deadline.
@@ -17,6 +17,7 @@ pub mod datagrams;
 pub mod deadline;
 pub mod folder;
 pub mod gated;
+pub mod health;
 pub mod http2;
 pub mod message;
 pub mod narrows;

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod grpc;
+pub mod grpc_health;
 pub mod haproxy;
 pub mod knot;
 pub mod mariadb;
@@ -11,6 +12,7 @@ pub mod openssl;
 pub mod postgres;
 pub mod python;
 pub mod quic;
+pub mod redis;
 pub mod websocket;
 
 use std::net::{TcpListener, UdpSocket};

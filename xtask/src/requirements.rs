@@ -11,7 +11,7 @@ struct Program {
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 24] = [
+const PROGRAMS: [Program; 25] = [
     Program { name: "curl", package: "curl" },
     Program { name: "nginx", package: "nginx" },
     Program { name: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
@@ -28,6 +28,7 @@ const PROGRAMS: [Program; 24] = [
     Program { name: "mariadbd", package: "mariadb-server" },
     Program { name: "mariadb-install-db", package: "mariadb-server" },
     Program { name: "mariadb", package: "mariadb-client" },
+    Program { name: "redis-server", package: "redis-server" },
     Program { name: "knotd", package: "knot" },
     Program { name: "dig", package: "bind9-dnsutils" },
     Program { name: "dnsperf", package: "dnsperf" },
@@ -39,7 +40,8 @@ const PROGRAMS: [Program; 24] = [
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 3] = ["websockets>=14", "aioquic>=1.2", "grpcio>=1.60"];
+const PYTHON_PACKAGES: [&str; 4] =
+    ["websockets>=14", "aioquic>=1.2", "grpcio>=1.60", "grpcio-health-checking>=1.60"];
 const PYTHON: &str = "target/conformance-python";
 
 /// The tools of cargo, and their crates.
@@ -89,7 +91,13 @@ fn debian() -> Result<()> {
 fn python() -> Result<()> {
     let environment = root().join(PYTHON);
     let python = environment.join("bin/python3").display().to_string();
-    if output(&[&python, "-c", "import grpc, websockets.sync.client, aioquic.quic.connection"]).is_ok() {
+    if output(&[
+        &python,
+        "-c",
+        "import grpc_health.v1.health, websockets.sync.client, aioquic.quic.connection",
+    ])
+    .is_ok()
+    {
         return Ok(());
     }
     let advice = format!(

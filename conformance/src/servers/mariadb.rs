@@ -12,8 +12,8 @@ const USER: &str = "mysql";
 /// A running MariaDB with a user `test` and a database `test`, on loopback, without passwords.
 #[derive(Debug)]
 pub struct Mariadb {
-    _program: Program,
-    _folder: Folder,
+    program: Program,
+    folder: Folder,
     /// The address that it listens on.
     pub address: String,
 }
@@ -38,17 +38,35 @@ impl Mariadb {
         )
         .expect("a file can be written");
         let port = free_port();
-        let mut program = Program::start(
-            as_user(USER, &tool("mariadbd"))
-                .args(["--no-defaults", &files, &format!("--port={port}"), "--bind-address=127.0.0.1"])
-                .args([format!("--socket={home}/socket"), format!("--pid-file={home}/pid")])
-                .args([format!("--init-file={grants}"), "--skip-name-resolve".to_owned()])
-                .arg("--innodb-buffer-pool-size=64M")
-                .current_dir(&home),
-        );
-        program.wait_for("ready for connections", |text| text.contains("ready for connections"));
-        Mariadb { _program: program, _folder: folder, address: format!("127.0.0.1:{port}") }
+        let program = run(&folder, port, &[&format!("--init-file={grants}")]);
+        Mariadb { program, folder, address: format!("127.0.0.1:{port}") }
     }
+
+    /// Ends it at once; its port refuses connections then.
+    pub fn stop(&mut self) {
+        self.program.signal("KILL");
+        self.program.wait_for_exit();
+    }
+
+    /// Starts it again after [`stop`](Mariadb::stop), at the same address.
+    pub fn start_again(&mut self) {
+        let port = self.address.rsplit(':').next().and_then(|port| port.parse().ok());
+        self.program = run(&self.folder, port.expect("the address has a port"), &[]);
+    }
+}
+
+fn run(folder: &Folder, port: u16, further: &[&str]) -> Program {
+    let home = folder.join("mariadb");
+    let mut program = Program::start(
+        as_user(USER, &tool("mariadbd"))
+            .args(["--no-defaults", &format!("--datadir={home}/files"), &format!("--port={port}")])
+            .args([format!("--socket={home}/socket"), format!("--pid-file={home}/pid")])
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M"])
+            .args(further)
+            .current_dir(&home),
+    );
+    program.wait_for("ready for connections", |text| text.contains("ready for connections"));
+    program
 }
 
 /// A command of MariaDB's client against `port` on loopback.

@@ -15,7 +15,7 @@ const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 /// A running nginx with a configuration of the test.
 #[derive(Debug)]
 pub struct Nginx {
-    _program: Program,
+    program: Program,
     /// Its folder; files go below `www`.
     pub folder: Folder,
     /// The address that it listens on.
@@ -43,6 +43,16 @@ impl Nginx {
         let Identity { certificate, key } = identity;
         let directives = format!("ssl_certificate {certificate}; ssl_certificate_key {key}; {directives}");
         Nginx::serve(&format!("127.0.0.1:{}", free_port()), &format!("ssl {listen}"), &directives)
+    }
+
+    /// Starts it so that every connection must begin with a PROXY protocol header.
+    pub fn start_behind_proxy_protocol(directives: &str) -> Nginx {
+        Nginx::serve(&format!("127.0.0.1:{}", free_port()), "proxy_protocol", directives)
+    }
+
+    /// Sends it a signal such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        self.program.signal(signal);
     }
 
     fn serve(address: &str, listen: &str, directives: &str) -> Nginx {
@@ -78,7 +88,7 @@ impl Nginx {
         let path = folder.write("nginx.conf", format!("{configuration}\n{general}"));
         let program = Program::start(Command::new(tool("nginx")).args(["-c", &path, "-p", &folder.join("")]));
         until("nginx listens", || Connection::try_connect(address).is_ok());
-        Nginx { _program: program, folder, address: address.to_owned() }
+        Nginx { program, folder, address: address.to_owned() }
     }
 }
 

@@ -12,8 +12,8 @@ const USER: &str = "postgres";
 /// A running PostgreSQL with an empty database `postgres`, on loopback, without passwords.
 #[derive(Debug)]
 pub struct Postgres {
-    _program: Program,
-    _folder: Folder,
+    program: Program,
+    folder: Folder,
     /// The address that it listens on.
     pub address: String,
 }
@@ -31,17 +31,45 @@ impl Postgres {
                 .args(["--locale=C"])
                 .current_dir(&home),
         );
-        let port = free_port().to_string();
-        let mut program = Program::start(
-            as_user(USER, &tool("postgres"))
-                .args(["-D", &cluster, "-p", &port, "-k", &home, "-c", "fsync=off"])
-                .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"])
-                .current_dir(&home),
-        )
-        .stopping_with("QUIT");
-        program.wait_for("ready to accept", |text| text.contains("database system is ready to accept"));
-        Postgres { _program: program, _folder: folder, address: format!("127.0.0.1:{port}") }
+        let port = free_port();
+        let program = run(&folder, port);
+        Postgres { program, folder, address: format!("127.0.0.1:{port}") }
     }
+
+    /// Ends it at once; its port refuses connections then.
+    pub fn stop(&mut self) {
+        self.program.signal("QUIT");
+        self.program.wait_for_exit();
+    }
+
+    /// Starts it again after [`stop`](Postgres::stop), at the same address.
+    pub fn start_again(&mut self) {
+        let port = self.address.rsplit(':').next().and_then(|port| port.parse().ok());
+        self.program = run(&self.folder, port.expect("the address has a port"));
+    }
+
+    /// Sends it a signal such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        self.program.signal(signal);
+    }
+
+    /// What it has noted since it was started last.
+    pub fn output(&self) -> String {
+        self.program.output()
+    }
+}
+
+fn run(folder: &Folder, port: u16) -> Program {
+    let home = folder.join("postgres");
+    let mut program = Program::start(
+        as_user(USER, &tool("postgres"))
+            .args(["-D", &format!("{home}/cluster"), "-p", &port.to_string(), "-k", &home, "-c", "fsync=off"])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"])
+            .current_dir(&home),
+    )
+    .stopping_with("QUIT");
+    program.wait_for("ready to accept", |text| text.contains("database system is ready to accept"));
+    program
 }
 
 /// A command of PostgreSQL's clients (`psql`, `pgbench`) against `port` on loopback.

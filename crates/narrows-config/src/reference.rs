@@ -65,10 +65,12 @@ const INTRODUCTION: &str = "\
 
 The native configuration is YAML. Unknown keys are errors, defaults are safe, and `narrows check FILE` tells everything
 that is wrong with a file at once. `narrows schema` prints a JSON Schema, with which editors complete and check it.
-Which route wins, how paths are normalised, and what expressions and templates can say stands in [routing.md](routing.md).
+Which route wins, how paths are normalised, and what expressions and templates can say stands in [routing.md](routing.md); how upstreams
+are kept well, in [upstreams.md](upstreams.md).
 
 * **duration**: a whole number and a unit, `250ms`, `5s`, `2m`, `1h`.
 * **size**: bytes, or a whole number and a unit, `8192`, `8KiB`, `1MiB`, `10GiB`, also `KB`, `MB`, `GB`.
+* **percentage**: a whole number and the sign, `50%`.
 * **text**: any YAML scalar. Texts that hold `: `, ` #`, or begin with `*`, `&`, `{`, `[`, `%` or `@` need quotes.
 * **template**: text with `${ expression }` inside; `$$` writes a dollar sign.
 * Anchors and aliases (`&name`, `*name`) and merge keys (`<<: *name`) work; a value may be used many times.

@@ -139,6 +139,7 @@ async fn life(
             }
             _ = &mut first, if known.is_some() => {
                 keeper.publish();
+                keeper.renew_status();
                 let _ = known.take().map(|known| known.send(()));
             }
             Some(report) = reports.recv() => {

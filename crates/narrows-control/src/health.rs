@@ -128,7 +128,7 @@ impl Health {
         let last = self.last.as_ref().map(|last| {
             json!({
                 "result": last.result.as_ref().map_or_else(|why| &**why, |()| "passed"),
-                "milliseconds": last.took.as_secs_f64() * 1000.0,
+                "milliseconds": (last.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
             })
         });
         json!({

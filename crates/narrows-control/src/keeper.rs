@@ -132,7 +132,14 @@ impl Keeper {
         }
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        if let Some(tell) = self.tell.as_ref().filter(|_| ticks.is_multiple_of(STATUS_TICKS)) {
+        if ticks.is_multiple_of(STATUS_TICKS) {
+            self.renew_status();
+        }
+    }
+
+    /// Describes the state of all upstreams anew, while a route tells it.
+    pub(crate) fn renew_status(&self) {
+        if let Some(tell) = &self.tell {
             tell.send_replace(status::describe(&self.plan, &self.rosters, &self.loads));
         }
     }

@@ -53,7 +53,7 @@ impl Schedule {
         let mut tasks = Vec::new();
         let task = |subject| Task { keeper: Rc::clone(keeper), upstream, endpoint, subject };
         if let (Some(check), Some(health)) = (&plan.health, &entry.health) {
-            let connector = keeper.tls.connector(upstream);
+            let connector = keeper.tls.probe(upstream);
             let subject = Subject::of_check(plan, check, &found.address, &found.server_name, connector);
             let mut chance = Chance::new();
             let wait = match health.first(check, &mut chance) {

@@ -55,7 +55,7 @@ pub enum CheckKind {
         /// What must be in the first 64 KiB that come back.
         expect: Option<Expect>,
     },
-    /// A TLS handshake succeeds.
+    /// A TLS handshake succeeds. Where the upstream itself has no TLS, with any certificate.
     Tls,
     /// An HTTP request gets one of these statuses.
     Http(Box<HttpCheck>),
@@ -71,9 +71,9 @@ pub enum CheckKind {
         /// Database of the startup message; empty is the user's.
         database: Box<str>,
     },
-    /// A handshake packet comes; with a user, the login is taken.
+    /// A login is taken; without a user, a refused one is good enough.
     MySql {
-        /// User without password; empty looks at the greeting only.
+        /// User without password; empty is nobody.
         user: Box<str>,
     },
     /// `PING` gets `+PONG`.

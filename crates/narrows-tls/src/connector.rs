@@ -6,7 +6,7 @@ use crate::handshake;
 use crate::material::{self, Audience, Problem, ProblemKind};
 use crate::session::{provider, versions};
 use arc_swap::ArcSwap;
-use narrows_plan::{ClientTls, UpstreamProtocol};
+use narrows_plan::{ClientTls, Origin, TlsPolicy, UpstreamProtocol};
 use narrows_runtime::{Stream, Watch};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
@@ -47,6 +47,19 @@ impl Connector {
     ) -> Result<Self, Vec<Problem>> {
         let configs = configure(plan, protocol, problems)?;
         Ok(Connector { plan: plan.clone(), protocol, configs: ArcSwap::from_pointee(configs) })
+    }
+
+    /// Begins TLS to find out whether it is spoken at all: any certificate is taken, and no application protocol is offered.
+    pub(crate) fn probing(origin: Origin) -> Option<Self> {
+        let plan = ClientTls {
+            origin,
+            verify: false,
+            authorities: None,
+            server_name: None,
+            certificate: None,
+            policy: TlsPolicy::default(),
+        };
+        Connector::new(&plan, UpstreamProtocol::Http1, &mut Vec::new()).ok()
     }
 
     /// Reads the files again; with a problem everything stays as it was. Problems that leave the certificate usable are returned.

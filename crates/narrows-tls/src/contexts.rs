@@ -3,7 +3,7 @@
 use crate::acceptor::Acceptor;
 use crate::connector::Connector;
 use crate::material::Problem;
-use narrows_plan::{CertificateFiles, Plan, UpstreamId};
+use narrows_plan::{CertificateFiles, CheckKind, Plan, UpstreamId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -18,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct TlsContexts {
     acceptors: Vec<Option<Arc<Acceptor>>>,
     connectors: Vec<Option<Arc<Connector>>>,
+    /// For health checks of upstreams that are plain to us and TLS to their clients.
+    probes: Vec<Option<Arc<Connector>>>,
 }
 
 impl TlsContexts {
@@ -42,6 +44,9 @@ impl TlsContexts {
                 complete = false;
                 None
             }));
+            let asks = upstream.health.as_ref().is_some_and(|health| matches!(health.kind, CheckKind::Tls));
+            let probe = (tls.is_none() && asks).then(|| Connector::probing(upstream.origin)).flatten();
+            contexts.probes.push(probe.map(Arc::new));
         }
         (complete.then_some(contexts), problems)
     }
@@ -54,6 +59,12 @@ impl TlsContexts {
     /// Begins TLS to an upstream; `None` where it is plain.
     pub fn connector(&self, upstream: UpstreamId) -> Option<&Arc<Connector>> {
         self.connectors.get(upstream.0 as usize)?.as_ref()
+    }
+
+    /// Begins TLS to an upstream to see whether it is well: as [traffic](TlsContexts::connector) does; or, where that passes TLS of the clients
+    /// through, with any certificate. `None` where nobody asks for TLS.
+    pub fn probe(&self, upstream: UpstreamId) -> Option<&Arc<Connector>> {
+        self.connector(upstream).or_else(|| self.probes.get(upstream.0 as usize)?.as_ref())
     }
 
     /// Looks at the files every second on a thread of its own, and reads them again when they changed. `tell` hears what came of it.

@@ -16,7 +16,7 @@ use crate::tree::Text;
 use narrows_plan::defaults;
 
 table! {
-    /// A group of servers that can each take the same traffic; see upstreams.md. It needs `endpoints`, `endpoint_file`, or both.
+    /// A group of servers that can each take the same traffic, see [upstreams.md](upstreams.md). It needs `endpoints`, `endpoint_file`, or both.
     Upstream {
         /// The servers: `address:port`, `name:port` (looked up again when its TTL is over), `unix:/path`, or a table that says
         /// more.

@@ -1,6 +1,6 @@
 //! What is checked: an endpoint, and the way to it.
 
-use narrows_plan::{Address, AgentCheck, HealthCheck, Upstream};
+use narrows_plan::{Address, AgentCheck, CheckKind, HealthCheck, Upstream};
 use narrows_plan::{ProxyProtocolVersion, UpstreamProtocol};
 use narrows_tls::Connector;
 use narrows_wire::proxy_protocol::{Addresses, write_v1, write_v2};
@@ -36,6 +36,7 @@ impl Subject {
         connector: Option<&Arc<Connector>>,
     ) -> Self {
         let is_elsewhere = check.port.is_some() || check.address.is_some();
+        let is_handshake = matches!(check.kind, CheckKind::Tls);
         // Who wants a header on each connection takes none without; on another port there is somebody else.
         let preface = if is_elsewhere { Box::default() } else { preface(upstream.proxy_protocol) };
         Subject {
@@ -43,7 +44,7 @@ impl Subject {
             label: address.to_string().into(),
             address: moved(address, check.address, check.port),
             server_name: server_name.into(),
-            connector: connector.filter(|_| check.tls).cloned(),
+            connector: connector.filter(|_| check.tls || is_handshake).cloned(),
             protocol: upstream.protocol,
             preface,
         }
