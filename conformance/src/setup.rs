@@ -77,6 +77,15 @@ impl Setup {
         self
     }
 
+    /// Adds an upstream whose endpoints are asked in this order: each is a backup of those before it. Replaces one of the same name.
+    pub fn upstream_in_order(mut self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
+        let one = |(priority, endpoint)| format!("  - {{ address: \"{endpoint}\", priority: {priority} }}\n");
+        let endpoints = endpoints.iter().enumerate().map(one).collect::<String>();
+        self.upstreams.retain(|(other, _)| other != name);
+        self.upstreams.push((name.to_owned(), format!("endpoints:\n{endpoints}{keys}")));
+        self
+    }
+
     /// Adds keys to `settings`.
     pub fn settings(mut self, keys: &str) -> Setup {
         self.settings.push(keys.to_owned());

@@ -9,7 +9,9 @@
 //! | `retries_denied_total` | further attempts that the budget or a limit did not allow |
 //! | `hedges_total` | attempts beside another one |
 //! | `hedges_won_total` | those whose answer was taken |
-//! | `mirrored_total` | copies of other upstreams' requests that were sent here |
+//! | `mirrors_answered_total` | copies of other upstreams' requests that were answered here |
+//! | `mirrors_failed_total` | those that were not |
+//! | `mirrors_skipped_total` | requests that were chosen and not copied |
 //! | `requests_waiting` | requests and flows in the queue now |
 //! | `queued_total` | those that have waited |
 //! | `queue_full_total` | those that found the queue full, or that might not wait |
@@ -36,7 +38,7 @@
 
 use crate::roster::{Entry, Roster};
 use narrows_plan::{Action, Plan, Protocol, Upstream};
-use narrows_upstream::{Totals, UpstreamLoad, UpstreamTotals};
+use narrows_upstream::{Totals, UpstreamLoad};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -62,26 +64,27 @@ pub(crate) fn describe(plan: &Plan, rosters: &[RefCell<Roster>], loads: &[Arc<Up
 }
 
 fn of_upstream(upstream: &Upstream, roster: &Roster, load: &UpstreamLoad) -> Value {
-    let UpstreamTotals { retries, retries_denied, hedges, hedges_won, mirrors, breaker_refused, overloaded } =
-        load.totals();
+    let totals = load.totals();
     let (queued, full, timed_out) = load.queue.totals();
     let mut told = json!({
         "upstream": upstream.name,
-        "retries_total": retries,
-        "retries_denied_total": retries_denied,
-        "hedges_total": hedges,
-        "hedges_won_total": hedges_won,
-        "mirrored_total": mirrors,
+        "retries_total": totals.retries,
+        "retries_denied_total": totals.retries_denied,
+        "hedges_total": totals.hedges,
+        "hedges_won_total": totals.hedges_won,
+        "mirrors_answered_total": totals.mirrors_answered,
+        "mirrors_failed_total": totals.mirrors_failed,
+        "mirrors_skipped_total": totals.mirrors_skipped,
         "requests_waiting": load.queue.waiting(),
         "queued_total": queued,
         "queue_full_total": full,
         "queue_timed_out_total": timed_out,
-        "overloaded_total": overloaded,
+        "overloaded_total": totals.overloaded,
     });
     if let Some(breaker) = &load.breaker {
         told["breaker"] = json!(breaker.state().name());
         told["breaker_opened_total"] = json!(breaker.opened());
-        told["breaker_refused_total"] = json!(breaker_refused);
+        told["breaker_refused_total"] = json!(totals.breaker_refused);
     }
     told["endpoints"] = roster.entries.iter().map(|entry| of_endpoint(upstream, entry)).collect();
     told

@@ -12,10 +12,12 @@ mod relay;
 mod tries;
 
 pub(crate) use backoff::pause;
+pub(crate) use condition::report_answer;
 pub(crate) use forwarding::Forwarding;
 
 use crate::downstream::{Downstream, Next};
 use crate::flow::{Flow, FlowFault, Recode};
+use crate::mirror::Copies;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
@@ -52,35 +54,74 @@ pub(crate) async fn life<'a>(
     let body_start =
         upload.admit(&downstream.leftover).map_err(|fault: FlowFault| refused(fault.of_request()))?;
     let entered = forwarding.cluster.enter().map_err(|shed| refused(Fault::Shed(shed)))?;
-    let tries = Tries::new(forwarding, downstream, body_start, false);
+    let mut copies = Copies::choose(forwarding);
+    if !copies.is_empty() {
+        let first = &downstream.leftover[..body_start];
+        let limit = copies.wait_for_body(first);
+        if upload.is_received() {
+            copies.send(forwarding, &downstream.arrival, &[]);
+        } else {
+            upload.keep(std::mem::take(&mut memory.kept), limit.max(forwarding.policy.replay));
+        }
+    }
+    let mut tries = Tries::new(forwarding, downstream, body_start, !copies.is_empty());
     let answered = tries.life(downstream, &mut upload, memory, outcome, &entered).await;
+    drop(tries);
     match &answered {
         Ok(_) => entered.answered(memory.head.status),
         Err(fault) if fault.is_upstream() => entered.failed(),
         Err(_) => {}
     }
-    memory.kept = upload.keep_no_more();
-    memory.kept.clear();
-    memory.kept.shrink_to(KEPT_BYTES);
     downstream.leftover.drain(..body_start);
-    match answered {
+    if copies.is_empty() {
+        forget(&mut upload, memory);
+    }
+    let result = match answered {
         Ok(answered) if memory.head.upgrade => {
             Ok(switch_protocols(forwarding, downstream, memory, answered, outcome).await)
         }
-        Ok(answered) => Ok(finish(forwarding, downstream, memory, upload, answered, outcome).await),
+        Ok(answered) => {
+            Ok(finish(forwarding, downstream, memory, &mut upload, &mut copies, answered, outcome).await)
+        }
         Err(fault) => {
             downstream.leftover.append(&mut upload.excess);
             Err(Unanswered { fault, is_received: upload.is_over() })
         }
+    };
+    if !copies.is_empty() {
+        mirror(forwarding, downstream, &upload, &mut copies);
+        forget(&mut upload, memory);
+    }
+    result
+}
+
+/// Sends copies of a request that was received whole.
+fn mirror<'a>(
+    forwarding: &Forwarding<'a, '_>,
+    downstream: &Downstream,
+    upload: &Flow,
+    copies: &mut Copies<'a>,
+) {
+    match upload.is_received() && !upload.is_lost() {
+        true => copies.send(forwarding, &downstream.arrival, upload.kept()),
+        false => copies.skip(forwarding),
     }
 }
 
+/// Gives back the memory of a body that is not sent again.
+fn forget(upload: &mut Flow, memory: &mut AnswerMemory) {
+    memory.kept = upload.keep_no_more();
+    memory.kept.clear();
+    memory.kept.shrink_to(KEPT_BYTES);
+}
+
 /// The answer is there: relay it, then decide which connections live on.
-async fn finish(
-    forwarding: &Forwarding<'_, '_>,
+async fn finish<'a>(
+    forwarding: &Forwarding<'a, '_>,
     downstream: &mut Downstream,
     memory: &mut AnswerMemory,
-    mut upload: Flow,
+    upload: &mut Flow,
+    copies: &mut Copies<'a>,
     mut answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
@@ -90,7 +131,10 @@ async fn finish(
         // An answer may come before the request has left; the rest still goes first.
         false => upload.send_first(std::mem::take(&mut answered.unsent)),
     }
-    let relayed = relay::life(forwarding, downstream, memory, &mut upload, answered).await;
+    if upload.is_received() && !copies.is_empty() {
+        mirror(forwarding, downstream, upload, copies);
+    }
+    let relayed = relay::life(forwarding, downstream, memory, upload, answered).await;
     outcome.received = upload.payload;
     outcome.sent = relayed.sent;
     outcome.fault = relayed.fault;

@@ -15,6 +15,7 @@ mod flow_facts;
 mod forward;
 mod gate;
 mod http2;
+mod mirror;
 mod outgoing;
 mod preface;
 mod queueing;

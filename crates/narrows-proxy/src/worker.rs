@@ -1,5 +1,6 @@
 //! What a worker owns and its tasks share.
 
+use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
 use narrows_control::Link;
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
+    /// Which requests are copied.
+    pub(crate) mirrors: Mirrors,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -97,6 +100,7 @@ impl Worker {
             log,
             tls,
             tells_destinations,
+            mirrors: Mirrors::new(number as u32),
             clusters,
             link,
             draining: Cell::new(false),

@@ -7,7 +7,8 @@ use crate::gate::{Entered, Gate, Shed, ShedCause};
 use crate::places::Need;
 use crate::queue::Ticket;
 use crate::report::Reporter;
-use crate::upstream_load::{RetryPlace, UpstreamCounts, UpstreamLoad};
+use crate::mirroring::MirrorCounts;
+use crate::upstream_load::{RetryPlace, UpstreamLoad};
 use crate::wanted::{Unavailable, Wanted};
 use narrows_plan::{Upstream, UpstreamId};
 use std::cell::Cell;
@@ -22,9 +23,8 @@ pub(crate) struct Admission {
     worker: usize,
     /// Whether an endpoint has a limit.
     is_limited: Cell<bool>,
-    counts: UpstreamCounts,
-    /// What of the budget's counts was told.
-    told: Cell<RetryCounts>,
+    /// What of the counts was told.
+    told: Cell<(RetryCounts, MirrorCounts)>,
 }
 
 impl Admission {
@@ -40,7 +40,6 @@ impl Admission {
             gate: Gate::new(upstream, id, shared, reporter),
             worker,
             is_limited: Cell::new(false),
-            counts: UpstreamCounts::default(),
             told: Cell::default(),
         }
     }
@@ -52,8 +51,9 @@ impl Admission {
     }
 
     /// Adds what was counted since the last time to what everybody counts.
-    pub(crate) fn tell(&self, now: RetryCounts) {
-        self.shared.add(&self.counts, self.told.replace(now), now);
+    pub(crate) fn tell(&self, retries: RetryCounts, mirrors: MirrorCounts) {
+        let now = (retries, mirrors);
+        self.shared.add(self.told.replace(now), now);
     }
 
     fn is_somebody_waiting(&self) -> bool {
@@ -140,11 +140,6 @@ impl Cluster {
     /// A place for a retry, where the upstream limits them; `None` when all are taken.
     pub fn take_retry(&self) -> Option<RetryPlace> {
         self.admission.shared.take_retry(self.upstream.limits.retries)
-    }
-
-    /// What this worker counts, beside what its budget does.
-    pub fn counts(&self) -> &UpstreamCounts {
-        &self.admission.counts
     }
 
     /// How many requests adaptive concurrency lets run on this worker, where it is used.

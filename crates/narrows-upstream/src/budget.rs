@@ -8,9 +8,7 @@ use std::cell::Cell;
 
 /// Retries that may run at one time whatever the reserve.
 const ALWAYS: u32 = 3;
-/// What a reserve holds in the beginning, in retries.
-const FIRST: u32 = 10;
-/// What a reserve can hold at least, in retries.
+/// What a reserve can hold in any case, in retries; so full it is in the beginning.
 const ROOM: u32 = 100;
 /// A retry, in the unit of the reserve: requests add per cents.
 const RETRY: u32 = 100;
@@ -54,7 +52,7 @@ impl Default for Budget {
         Budget {
             running: Cell::new(0),
             retrying: Cell::new(0),
-            reserve: Cell::new(FIRST * RETRY),
+            reserve: Cell::new(ROOM * RETRY),
             counts: Cell::default(),
         }
     }

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::endpoint::{EndpointState, Making};
 use crate::members::Surroundings;
 use crate::membership::{EndpointId, Member, Membership};
+use crate::mirroring::Mirroring;
 use crate::report::Reporter;
 use crate::subsets::Subsets;
 use crate::tiers::{Ground, Place, Priority, Rules, Tiers};
@@ -28,6 +29,8 @@ pub struct Cluster {
     pub upstream: Arc<Upstream>,
     /// What of its requests may be repeated.
     pub budget: Budget,
+    /// The copies that it gets of other upstreams' requests.
+    pub mirroring: Rc<Mirroring>,
     pub(crate) making: Making,
     rules: Rules,
     state: RefCell<State>,
@@ -82,7 +85,8 @@ impl Cluster {
         };
         let state = State::new(Arc::default(), Vec::new(), Rc::new(rules.clone()));
         let budget = Budget::default();
-        Cluster { upstream, budget, making, rules, state: RefCell::new(state), admission }
+        let mirroring = Rc::default();
+        Cluster { upstream, budget, mirroring, making, rules, state: RefCell::new(state), admission }
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close. Members that are the same `Arc` as before
@@ -196,7 +200,7 @@ impl Cluster {
             endpoint.prune(now);
             endpoint.tell();
         }
-        self.admission.tell(self.budget.counts());
+        self.admission.tell(self.budget.counts(), self.mirroring.counts());
     }
 
     pub(crate) fn each_endpoint(&self, mut visit: impl FnMut(&EndpointState)) {

@@ -3,9 +3,9 @@
 use crate::breaker::Breaker;
 use crate::budget::RetryCounts;
 use crate::load::{give_back, take};
+use crate::mirroring::MirrorCounts;
 use crate::queue::Queue;
 use narrows_plan::Upstream;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +29,9 @@ struct Counters {
     retries_denied: AtomicU64,
     hedges: AtomicU64,
     hedges_won: AtomicU64,
-    mirrors: AtomicU64,
+    mirrors_answered: AtomicU64,
+    mirrors_failed: AtomicU64,
+    mirrors_skipped: AtomicU64,
     breaker_refused: AtomicU64,
     overloaded: AtomicU64,
 }
@@ -45,19 +47,16 @@ pub struct UpstreamTotals {
     pub hedges: u64,
     /// Those of them whose answer was taken.
     pub hedges_won: u64,
-    /// Copies that were sent to this upstream.
-    pub mirrors: u64,
+    /// Copies of other upstreams' requests that were answered here.
+    pub mirrors_answered: u64,
+    /// Those that were not.
+    pub mirrors_failed: u64,
+    /// Requests that were chosen and not copied.
+    pub mirrors_skipped: u64,
     /// Requests that an open breaker refused.
     pub breaker_refused: u64,
     /// Requests that a limit of the whole upstream refused.
     pub overloaded: u64,
-}
-
-/// What one worker counts of an upstream, in cells of its own.
-#[derive(Debug, Default)]
-pub struct UpstreamCounts {
-    /// Copies that were sent to this upstream.
-    pub mirrors: Cell<u64>,
 }
 
 /// A retry that runs, where retries are limited; dropping it ends it.
@@ -80,16 +79,17 @@ impl UpstreamLoad {
     /// What was counted since the start.
     pub fn totals(&self) -> UpstreamTotals {
         let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { retries, retries_denied, hedges, hedges_won, .. } = &self.counters;
-        let Counters { mirrors, breaker_refused, overloaded, .. } = &self.counters;
+        let all = &self.counters;
         UpstreamTotals {
-            retries: total(retries),
-            retries_denied: total(retries_denied),
-            hedges: total(hedges),
-            hedges_won: total(hedges_won),
-            mirrors: total(mirrors),
-            breaker_refused: total(breaker_refused),
-            overloaded: total(overloaded),
+            retries: total(&all.retries),
+            retries_denied: total(&all.retries_denied),
+            hedges: total(&all.hedges),
+            hedges_won: total(&all.hedges_won),
+            mirrors_answered: total(&all.mirrors_answered),
+            mirrors_failed: total(&all.mirrors_failed),
+            mirrors_skipped: total(&all.mirrors_skipped),
+            breaker_refused: total(&all.breaker_refused),
+            overloaded: total(&all.overloaded),
         }
     }
 
@@ -122,15 +122,18 @@ impl UpstreamLoad {
         self.counters.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds what a worker counted: `counts`, and what has come to its budget's counts.
-    pub(crate) fn add(&self, counts: &UpstreamCounts, told: RetryCounts, now: RetryCounts) {
+    /// Adds what a worker counted between two moments.
+    pub(crate) fn add(&self, before: (RetryCounts, MirrorCounts), now: (RetryCounts, MirrorCounts)) {
         let all = &self.counters;
+        let ((before, mirrors_before), (now, mirrors_now)) = (before, now);
         let counters = [
-            (now.retries - told.retries, &all.retries),
-            (now.denied - told.denied, &all.retries_denied),
-            (now.hedges - told.hedges, &all.hedges),
-            (now.hedges_won - told.hedges_won, &all.hedges_won),
-            (counts.mirrors.take(), &all.mirrors),
+            (now.retries - before.retries, &all.retries),
+            (now.denied - before.denied, &all.retries_denied),
+            (now.hedges - before.hedges, &all.hedges),
+            (now.hedges_won - before.hedges_won, &all.hedges_won),
+            (mirrors_now.answered - mirrors_before.answered, &all.mirrors_answered),
+            (mirrors_now.failed - mirrors_before.failed, &all.mirrors_failed),
+            (mirrors_now.skipped - mirrors_before.skipped, &all.mirrors_skipped),
         ];
         for (new, all) in counters {
             if new > 0 {

@@ -11,7 +11,6 @@ use narrows_plan::defaults::BODY_RATE_GRACE;
 use narrows_runtime::Tick;
 use narrows_wire::http1::{ResponseHead, Version};
 use std::borrow::Cow;
-use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -100,10 +99,8 @@ impl<'a, 't> Attempt<'a, 't> {
         }
     }
 
-    /// The life of an attempt, until the head of an answer is whole. `response` is that head then.
-    pub(super) async fn run(mut self, response: &mut ResponseHead) -> Result<Answered, Failed> {
-        response.clear();
-        let result = poll_fn(|context| self.poll(context, response)).await;
+    /// What an attempt came to, once [`poll`](Attempt::poll) is ready.
+    pub(super) fn ended(self, result: Result<(), Fault>) -> Result<Answered, Failed> {
         let Attempt { lane, out, .. } = self;
         match result {
             Ok(()) => lane.answered(&out),
@@ -111,7 +108,12 @@ impl<'a, 't> Attempt<'a, 't> {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, response: &mut ResponseHead) -> Poll<Result<(), Fault>> {
+    /// The life of an attempt: ready once the head of an answer is whole, which is `response` then.
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        response: &mut ResponseHead,
+    ) -> Poll<Result<(), Fault>> {
         loop {
             if let Poll::Ready(result) = self.poll_lanes(context, response) {
                 return Poll::Ready(result);

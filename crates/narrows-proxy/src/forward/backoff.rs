@@ -20,9 +20,6 @@ pub(super) async fn life(
     downstream: &mut Downstream,
     is_received: bool,
 ) -> Result<(), Fault> {
-    if policy.backoff.is_zero() {
-        return Ok(());
-    }
     let Forwarding { worker, timing, .. } = *forwarding;
     let pause = pause(policy.backoff, number, worker.chance());
     timing.arm(&downstream.watch, Some(pause));

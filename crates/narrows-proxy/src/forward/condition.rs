@@ -107,7 +107,7 @@ fn grpc_status(bytes: &[u8], response: &ResponseHead) -> Option<u8> {
 }
 
 /// Reports an answer to those who judge the endpoint.
-pub(super) fn report_answer(
+pub(crate) fn report_answer(
     endpoint: &EndpointState,
     passive: Option<&PassiveCheck>,
     status: u16,

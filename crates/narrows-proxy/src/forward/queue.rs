@@ -5,24 +5,31 @@ use super::tries::Tries;
 use crate::Fault;
 use crate::downstream::Downstream;
 use crate::queueing::{self, Reserved};
-use narrows_upstream::{Need, Unavailable, Wanted};
+use narrows_upstream::{EndpointState, Need, Unavailable, Wanted};
+use std::rc::Rc;
 
 impl Tries<'_> {
-    /// A place at an endpoint that was not tried, if there is one now.
-    pub(super) fn reserve(&self) -> Result<Reserved, Unavailable> {
-        self.forwarding.cluster.reserve(&self.wanted(), Need::Request)
+    /// The endpoint for the next attempt, none of those that were tried; a place there is reserved.
+    pub(super) fn pick(&self) -> Result<Rc<EndpointState>, Unavailable> {
+        let (endpoint, running) = self.forwarding.cluster.reserve(&self.wanted(), Need::Request)?;
+        self.place.set(Some(running));
+        Ok(endpoint)
     }
 
     /// The same, and waits in the queue when all are full.
-    pub(super) async fn reserve_or_wait(
+    pub(super) async fn pick_or_wait(
         &self,
         downstream: &mut Downstream,
         is_received: bool,
-    ) -> Result<Reserved, Fault> {
-        match self.reserve() {
-            Ok(reserved) => Ok(reserved),
+    ) -> Result<Rc<EndpointState>, Fault> {
+        match self.pick() {
+            Ok(endpoint) => Ok(endpoint),
             // Boxed apart: who need not wait should not carry its size.
-            Err(Unavailable::Full) => Box::pin(self.wait(downstream, is_received)).await,
+            Err(Unavailable::Full) => {
+                let (endpoint, running) = Box::pin(self.wait(downstream, is_received)).await?;
+                self.place.set(Some(running));
+                Ok(endpoint)
+            }
             Err(Unavailable::Down | Unavailable::Tried) => Err(Fault::NoEndpoint),
         }
     }

@@ -11,16 +11,17 @@ use crate::downstream::Downstream;
 use crate::flow::Flow;
 use crate::outgoing::{is_upgrade, write_request_head};
 use crate::preface::preface;
-use crate::queueing::Reserved;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use narrows_plan::RetryPolicy;
 use narrows_runtime::Tick;
 use narrows_upstream::{
-    Again, ConnectFailure, Connection, EndpointState, Entered, Need, Purpose, RetryPlace, Retrying, Running,
-    Tried, Unavailable,
+    Again, ConnectFailure, Connection, EndpointState, Entered, Need, Purpose, RetryPlace, Retrying, Running, Tried,
+    Unavailable,
 };
-use narrows_wire::http1::BodyFraming;
+use narrows_wire::http1::{BodyFraming, ResponseHead};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -37,20 +38,14 @@ pub(super) struct Tries<'t> {
     /// Whether what is read of the body is kept.
     is_keeping: bool,
     pub(super) tried: Tried,
+    /// The place that was reserved at the endpoint of the next attempt.
+    pub(super) place: Cell<Option<Running>>,
     /// Further attempts.
     left: u32,
     /// What connections begin with.
     preface: Vec<u8>,
     attempts: u32,
     hedging: Option<Retrying<'t>>,
-}
-
-/// Where the next attempt is made.
-enum Next {
-    /// There, where a place is taken.
-    Reserved(Reserved),
-    /// Wherever there is room first.
-    Queue,
 }
 
 impl<'t> Tries<'t> {
@@ -71,6 +66,7 @@ impl<'t> Tries<'t> {
             is_safe,
             is_keeping,
             tried: Tried::default(),
+            place: Cell::new(None),
             left: policy.limit,
             // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
             preface: preface(cluster.upstream.proxy_protocol, &downstream.arrival, ""),
@@ -81,7 +77,7 @@ impl<'t> Tries<'t> {
 
     /// The life of a request at its endpoints, until one has answered.
     pub(super) async fn life(
-        mut self,
+        &mut self,
         downstream: &mut Downstream,
         upload: &mut Flow,
         memory: &mut AnswerMemory,
@@ -89,152 +85,172 @@ impl<'t> Tries<'t> {
         entered: &Entered,
     ) -> Result<Answered, Fault> {
         let Forwarding { cluster, .. } = *self.forwarding;
-        let _running = cluster.budget.begin(self.policy.budget);
-        let (mut endpoint, mut running) = self.reserve_or_wait(downstream, upload.is_received()).await?;
+        let budget = &cluster.budget;
+        let _running = budget.begin(self.policy.budget);
+        let mut endpoint = self.pick_or_wait(downstream, upload.is_received()).await?;
         entered.begins();
-        let mut number = 0;
         let mut retrying: Option<(Retrying<'t>, RetryPlace)> = None;
         loop {
-            let ended = self.try_on(&endpoint, running, downstream, upload, memory).await;
+            let mut pooled = self.reuse(&endpoint, upload);
+            // Twice on one endpoint only when the first time was on a connection that had died in the pool.
+            let ended = loop {
+                self.attempts += 1;
+                let try_limit = self.try_limit(downstream);
+                let lane = match self.ready_lane(&endpoint, pooled.take()) {
+                    Some(lane) => lane,
+                    None => match self.new_lane(&endpoint, downstream).await {
+                        Ok(lane) => lane,
+                        Err(failed) => break Err(failed),
+                    },
+                };
+                self.keep(&lane, upload, memory);
+                let AnswerMemory { head: response, out, .. } = memory;
+                self.write_request(&endpoint, downstream, upload, out);
+                response.clear();
+                let mut attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
+                let result = poll_fn(|context| attempt.poll(context, response)).await;
+                match attempt.ended(result) {
+                    Err(failed) if self.is_old_story(&failed, &endpoint, upload) => upload.rewind(),
+                    ended => break ended,
+                }
+            };
             drop(retrying.take());
             outcome.attempts = self.attempts;
-            let (last, again) = match &ended {
-                Ok(answered) => {
-                    outcome.endpoint = Some(Rc::clone(&answered.endpoint));
-                    let passive = cluster.upstream.passive.as_ref();
-                    condition::report_answer(&answered.endpoint, passive, memory.head.status, answered.took);
-                    if !self.may_replace(answered, memory, upload) {
-                        return ended.map_err(|failed| failed.fault);
-                    }
-                    (&answered.endpoint, Again::Failed)
-                }
-                Err(failed) => {
-                    outcome.endpoint = Some(Rc::clone(&failed.endpoint));
-                    failed.report();
-                    if !failed.cause.is_worth_another(&self.policy.on) || !self.may_repeat(failed, upload) {
-                        return Err(failed.fault);
-                    }
-                    let is_unseen =
-                        matches!(failed.cause, Cause::Connect | Cause::Refused) || failed.is_unsent;
-                    (&failed.endpoint, if is_unseen { Again::Unseen } else { Again::Failed })
-                }
-            };
-            // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
-            let is_refused = matches!(&ended, Err(Failed { cause: Cause::Refused, .. }));
-            let next = if self.left == 0 {
-                None
-            } else if is_refused && cluster.is_single() {
-                last.try_begin(Need::Request).map(|running| Next::Reserved((Rc::clone(last), running)))
-            } else {
-                self.tried.add(last.id());
-                match self.reserve() {
-                    Ok(reserved) => Some(Next::Reserved(reserved)),
-                    Err(Unavailable::Full) => Some(Next::Queue),
-                    Err(Unavailable::Down | Unavailable::Tried) => None,
-                }
-            };
-            let allowed = next.and_then(|next| {
-                let place = cluster.take_retry()?;
-                Some((next, (cluster.budget.again(self.policy.budget, again)?, place)))
+            outcome.endpoint = Some(Rc::clone(last(&ended)));
+            let again = self.judge(&ended, memory, upload);
+            let next = again.and_then(|again| {
+                let (next, place) = (self.next(&ended)?, cluster.take_retry()?);
+                Some((next, (budget.again(self.policy.budget, again)?, place)))
             });
-            let Some((next, allowed)) = allowed else { return ended.map_err(|failed| failed.fault) };
+            let Some((next, allowed)) = next else { return ended.map_err(|failed| failed.fault) };
+            retrying = Some(allowed);
             if let Ok(answered) = ended {
                 discard::life(self.forwarding, answered, memory, upload);
             }
             upload.rewind();
             self.left -= 1;
-            retrying = Some(allowed);
-            backoff::life(self.forwarding, self.policy, number, downstream, upload.is_received()).await?;
-            number += 1;
-            (endpoint, running) = match next {
-                Next::Reserved(reserved) => reserved,
-                Next::Queue => self.reserve_or_wait(downstream, upload.is_received()).await?,
+            if !self.policy.backoff.is_zero() {
+                // Boxed apart, so that requests that are not repeated do not carry its size.
+                let number = self.policy.limit - self.left - 1;
+                let is_received = upload.is_received();
+                Box::pin(backoff::life(self.forwarding, self.policy, number, downstream, is_received))
+                    .await?;
+            }
+            endpoint = match next {
+                Next::At(endpoint) => endpoint,
+                Next::Queue => self.pick_or_wait(downstream, upload.is_received()).await?,
             };
         }
     }
 
-    /// One try on an endpoint; twice only when the first time was on a connection that had died in the pool.
-    async fn try_on(
-        &mut self,
-        endpoint: &Rc<EndpointState>,
-        running: Running,
-        downstream: &mut Downstream,
-        upload: &mut Flow,
-        memory: &mut AnswerMemory,
-    ) -> Result<Answered, Failed> {
-        let mut running = Some(running);
-        let certain = !(self.is_safe && upload.is_received());
-        let mut pooled = match self.preface.is_empty() {
-            true => endpoint.reuse(self.forwarding.worker.now(), certain),
-            false => None,
-        };
-        loop {
-            self.attempts += 1;
-            let try_limit =
-                self.policy.try_timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout));
-            let lane = self.lane(endpoint, running.take(), pooled.take(), downstream).await?;
-            self.keep(&lane, upload, memory);
-            let AnswerMemory { head: response, out, .. } = memory;
-            self.write_request(endpoint, downstream, upload, out);
-            let attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
-            match attempt.run(response).await {
-                Err(failed)
-                    if failed.is_reused
-                        && Rc::ptr_eq(&failed.endpoint, endpoint)
-                        && matches!(failed.cause, Cause::Reset | Cause::Refused)
-                        && self.may_repeat(&failed, upload) =>
-                {
-                    upload.rewind();
+    /// Reports how an attempt ended. What another one is for; `None` when there is to be none.
+    fn judge(&self, ended: &Result<Answered, Failed>, memory: &AnswerMemory, upload: &Flow) -> Option<Again> {
+        match ended {
+            Ok(answered) => {
+                let passive = self.forwarding.cluster.upstream.passive.as_ref();
+                condition::report_answer(&answered.endpoint, passive, memory.head.status, answered.took);
+                self.may_replace(answered, memory, upload).then_some(Again::Failed)
+            }
+            Err(failed) => {
+                failed.report();
+                if !failed.cause.is_worth_another(&self.policy.on) || !self.may_repeat(failed, upload) {
+                    return None;
                 }
-                ended => return ended,
+                let is_unseen = matches!(failed.cause, Cause::Connect | Cause::Refused) || failed.is_unsent;
+                Some(if is_unseen { Again::Unseen } else { Again::Failed })
             }
         }
     }
 
-    /// A lane to an endpoint, on `pooled` or on a new connection.
-    async fn lane(
-        &mut self,
-        endpoint: &Rc<EndpointState>,
-        running: Option<Running>,
-        pooled: Option<Connection>,
-        downstream: &Downstream,
-    ) -> Result<Lane, Failed> {
-        let Forwarding { route, cluster, timing, .. } = *self.forwarding;
-        // The place of a try that is repeated went with it.
-        let Some(running) = running.or_else(|| endpoint.try_begin(Need::Request)) else {
-            let (fault, endpoint) = (Fault::Connect(ConnectFailure::Full), Rc::clone(endpoint));
-            return Err(Failed { fault, cause: Cause::Connect, endpoint, is_unsent: true, is_reused: false });
-        };
-        let began = cluster.wants_times().then(Instant::now);
+    /// Where another attempt is made, while there is an endpoint for it.
+    fn next(&mut self, ended: &Result<Answered, Failed>) -> Option<Next> {
+        if self.left == 0 {
+            return None;
+        }
+        // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
+        let is_refused = matches!(ended, Err(Failed { cause: Cause::Refused, .. }));
+        if is_refused && self.forwarding.cluster.is_single() {
+            self.place.set(last(ended).try_begin(Need::Request));
+            return Some(Next::At(Rc::clone(last(ended))));
+        }
+        self.tried.add(last(ended).id());
+        match self.pick() {
+            Ok(endpoint) => Some(Next::At(endpoint)),
+            Err(Unavailable::Full) => Some(Next::Queue),
+            Err(Unavailable::Down | Unavailable::Tried) => None,
+        }
+    }
+
+    /// A connection that is there already. One for a request that must not be repeated is looked at more closely.
+    fn reuse(&self, endpoint: &EndpointState, upload: &Flow) -> Option<Connection> {
+        let certain = !(self.is_safe && upload.is_received());
+        match self.preface.is_empty() {
+            true => endpoint.reuse(self.forwarding.worker.now(), certain),
+            false => None,
+        }
+    }
+
+    /// Whether a failure is that of a connection that had died in the pool, and nothing more.
+    fn is_old_story(&self, failed: &Failed, endpoint: &Rc<EndpointState>, upload: &Flow) -> bool {
+        failed.is_reused
+            && Rc::ptr_eq(&failed.endpoint, endpoint)
+            && matches!(failed.cause, Cause::Reset | Cause::Refused)
+            && self.may_repeat(failed, upload)
+    }
+
+    /// When a try that begins now is over.
+    fn try_limit(&self, downstream: &Downstream) -> Tick {
+        self.policy.try_timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout))
+    }
+
+    /// A lane that need not be waited for: on a connection that is there, or on one that is made while another endpoint may be asked.
+    fn ready_lane(&self, endpoint: &Rc<EndpointState>, pooled: Option<Connection>) -> Option<Lane> {
         let is_reused = pooled.is_some();
         let stage = match pooled {
             Some(mut connection) => {
                 connection.requests += 1;
                 Stage::Open(connection)
             }
-            // While it is made, another endpoint may be asked.
             None if self.hedge_after.is_some() => self.connecting(endpoint),
-            None => {
-                let watch = &downstream.watch;
-                let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
-                let timeout = timing.within(watch, connect);
-                match endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await {
-                    Ok(mut connection) => {
-                        connection.requests += 1;
-                        Stage::Open(connection)
-                    }
-                    Err(failure) => {
-                        let endpoint = Rc::clone(endpoint);
-                        let (fault, cause) = match timing.is_over(watch) {
-                            true => (Fault::RequestTimedOut, Cause::Elsewhere),
-                            false => (Fault::Connect(failure), Cause::Connect),
-                        };
-                        return Err(Failed { fault, cause, endpoint, is_unsent: true, is_reused: false });
-                    }
-                }
-            }
+            None => return None,
         };
-        Ok(Lane::new(Rc::clone(endpoint), running, stage, is_reused, began))
+        Some(Lane::new(Rc::clone(endpoint), self.take_place(endpoint)?, stage, is_reused, self.began()))
+    }
+
+    /// A lane on a new connection.
+    async fn new_lane(&self, endpoint: &Rc<EndpointState>, downstream: &Downstream) -> Result<Lane, Failed> {
+        let Forwarding { route, timing, .. } = *self.forwarding;
+        let Some(running) = self.take_place(endpoint) else {
+            let (fault, endpoint) = (Fault::Connect(ConnectFailure::Full), Rc::clone(endpoint));
+            return Err(Failed { fault, cause: Cause::Connect, endpoint, is_unsent: true, is_reused: false });
+        };
+        let (began, watch) = (self.began(), &downstream.watch);
+        let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
+        let timeout = timing.within(watch, connect);
+        match endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await {
+            Ok(mut connection) => {
+                connection.requests += 1;
+                Ok(Lane::new(Rc::clone(endpoint), running, Stage::Open(connection), false, began))
+            }
+            Err(failure) => {
+                let endpoint = Rc::clone(endpoint);
+                let (fault, cause) = match timing.is_over(watch) {
+                    true => (Fault::RequestTimedOut, Cause::Elsewhere),
+                    false => (Fault::Connect(failure), Cause::Connect),
+                };
+                Err(Failed { fault, cause, endpoint, is_unsent: true, is_reused: false })
+            }
+        }
+    }
+
+    /// The place that was reserved; a try that is repeated on the same endpoint needs another one.
+    fn take_place(&self, endpoint: &Rc<EndpointState>) -> Option<Running> {
+        self.place.take().or_else(|| endpoint.try_begin(Need::Request))
+    }
+
+    /// Now, where somebody asks for times.
+    fn began(&self) -> Option<Instant> {
+        self.forwarding.cluster.wants_times().then(Instant::now)
     }
 
     /// A connection in the making that can be waited for beside others.
@@ -254,37 +270,33 @@ impl<'t> Tries<'t> {
         downstream: &Downstream,
         upload: &Flow,
     ) -> Option<Box<Hedge>> {
-        let Forwarding { cluster, worker, .. } = *self.forwarding;
         if !upload.is_received() || upload.is_lost() {
             return None;
         }
+        let after = |timeout: Option<_>| timeout.map_or(Tick::NEVER, |it| downstream.watch.after(it));
         self.hedge_after = None;
         self.tried.add(first.id());
-        let (endpoint, running) = self.reserve().ok()?;
-        self.hedging = Some(cluster.budget.again(self.policy.budget, Again::Hedge)?);
+        let endpoint = self.pick().ok()?;
+        let hedging = self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge);
+        if hedging.is_none() {
+            self.place.set(None);
+            return None;
+        }
+        self.hedging = hedging;
         self.tried.add(endpoint.id());
         self.attempts += 1;
-        let pooled = match self.preface.is_empty() {
-            true => endpoint.reuse(worker.now(), true),
-            false => None,
-        };
-        let is_reused = pooled.is_some();
-        let stage = match pooled {
-            Some(mut connection) => {
-                connection.requests += 1;
-                Stage::Open(connection)
-            }
-            None => self.connecting(&endpoint),
-        };
         let mut out = Vec::new();
         self.write_request(&endpoint, downstream, upload, &mut out);
-        let began = cluster.wants_times().then(Instant::now);
-        let mut lane = Lane::new(Rc::clone(&endpoint), running, stage, is_reused, began);
-        let after =
-            |timeout: Option<_>| timeout.map_or(Tick::NEVER, |timeout| downstream.watch.after(timeout));
+        let mut lane = match self.ready_lane(&endpoint, self.reuse(&endpoint, upload)) {
+            Some(lane) => lane,
+            None => {
+                let stage = self.connecting(&endpoint);
+                Lane::new(Rc::clone(&endpoint), self.take_place(&endpoint)?, stage, false, self.began())
+            }
+        };
         let head = if lane.is_open() { self.forwarding.route.timeouts.response_head } else { None };
-        lane.limit_within(after(head), after(self.policy.try_timeout));
-        Some(Box::new(Hedge { lane, out, response: Default::default() }))
+        lane.limit_within(after(head), self.try_limit(downstream));
+        Some(Box::new(Hedge { lane, out, response: ResponseHead::default() }))
     }
 
     /// Writes the head as `endpoint` gets it, and what is there of the body.
@@ -300,7 +312,9 @@ impl<'t> Tries<'t> {
         let prefix = matched_prefix.map(|length| &request.path[..length]);
         write_request_head(request, listener, route, prefix, &endpoint.label, out);
         out.extend_from_slice(&downstream.leftover[..self.body_start]);
-        out.extend_from_slice(upload.kept());
+        if !upload.kept().is_empty() {
+            out.extend_from_slice(upload.kept());
+        }
     }
 
     /// Keeps what is read of the body from now on, where another attempt may need it.
@@ -333,5 +347,21 @@ impl<'t> Tries<'t> {
             && self.is_safe
             && !upload.is_lost()
             && condition::is_worth_another(bytes, &memory.head, &self.policy.on)
+    }
+}
+
+/// Where another attempt is made.
+enum Next {
+    /// There, where a place is reserved.
+    At(Rc<EndpointState>),
+    /// Wherever there is room first.
+    Queue,
+}
+
+/// The last endpoint that an attempt was made on.
+fn last(ended: &Result<Answered, Failed>) -> &Rc<EndpointState> {
+    match ended {
+        Ok(answered) => &answered.endpoint,
+        Err(failed) => &failed.endpoint,
     }
 }
