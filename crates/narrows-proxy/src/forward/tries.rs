@@ -16,8 +16,8 @@ use crate::worker::AnswerMemory;
 use narrows_plan::RetryPolicy;
 use narrows_runtime::Tick;
 use narrows_upstream::{
-    Again, ConnectFailure, Connection, EndpointState, Entered, Need, Purpose, RetryPlace, Retrying, Running, Tried,
-    Unavailable,
+    Again, ConnectFailure, Connection, EndpointState, Entered, Need, Purpose, RetryPlace, Retrying, Running,
+    Tried, Unavailable,
 };
 use narrows_wire::http1::{BodyFraming, ResponseHead};
 use std::cell::Cell;
