@@ -12,7 +12,7 @@ use crate::preface::preface;
 use crate::wants::{LabelTexts, Wants};
 use copy::Copy;
 use narrows_plan::Mirror;
-use narrows_upstream::Tried;
+use narrows_upstream::{Need, Tried};
 use narrows_wire::http1::BodyFraming;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -123,7 +123,8 @@ fn copy(
     // By the mirror's own hash key; nobody sticks to where copies go.
     let mut texts = LabelTexts::default();
     let wants = Wants::of_request(request, &[], cluster, None, &mut texts);
-    let endpoint = cluster.pick(&wants.wanted(&Tried::default())).ok()?;
+    let tried = Tried::default();
+    let (endpoint, running) = cluster.reserve(&wants.wanted(&tried), Need::Request).ok()?;
     let mut out = Vec::new();
     let prefix = matched_prefix.map(|length| &request.path[..length]);
     write_request_head(
@@ -138,7 +139,7 @@ fn copy(
     body.iter().for_each(|part| out.extend_from_slice(part));
     Some(Copy {
         upstream: std::sync::Arc::clone(&cluster.upstream),
-        running: endpoint.begin(),
+        running,
         endpoint,
         preface: preface(cluster.upstream.proxy_protocol, arrival, ""),
         out,
