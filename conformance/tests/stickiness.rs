@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use narrows_conformance::{
     Backend, DatagramClient, DatagramServer, Folder, Http2, Message, Narrows, output_of, tool, until,
@@ -268,6 +271,63 @@ fn who_may_not_move_is_told_that_its_server_is_down() {
         200,
         "nobody waits for a stranger"
     );
+}
+
+#[test]
+fn who_finds_its_server_full_moves_or_waits_as_it_is_configured() {
+    for fails_over in [true, false] {
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        let busy = Backend::respond(move |request| {
+            if request.target() == "/hold" {
+                let _ = released.lock().expect("no poison").recv();
+            }
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na ".to_vec()
+        });
+        let other = named("b");
+        let keys = format!(
+            "stickiness: {{ cookie: {{ value: address }}, fail_over: {fails_over} }}\nlimits: {{ requests: 1, queue: {{ timeout: 1m }} }}"
+        );
+        let narrows = Narrows::start(&yaml("", &[&busy, &other], &keys));
+        let cookie = format!("Cookie: narrows={busy}\r\n");
+        let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n{cookie}\r\n");
+        let mut holding = narrows.web();
+        holding.send(request("/hold"));
+        until("the server is full", || !busy.requests().is_empty());
+        let mut next = narrows.web();
+        next.send(request("/"));
+        if fails_over {
+            let answer = next.final_response("GET");
+            assert_eq!((told(&answer).0, set_cookie(&answer)), ("b".to_owned(), format!("narrows={other}")));
+        } else {
+            assert!(!next.anything_within(Duration::from_millis(200)), "it waits for its server");
+        }
+        release.send(()).expect("the server waits");
+        assert_eq!(holding.final_response("GET").status(), 200);
+        if !fails_over {
+            assert_eq!(told(&next.final_response("GET")).0, "a");
+        }
+    }
+}
+
+#[test]
+fn a_slow_server_is_not_hedged_for_who_sticks_to_it() {
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    let slow = Backend::respond(move |_| {
+        let _ = released.lock().expect("no poison").recv();
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na ".to_vec()
+    });
+    let other = named("b");
+    let keys = "stickiness: { cookie: { value: address } }\nretries: { hedge: 50ms }";
+    let narrows = Narrows::start(&yaml("", &[&slow, &other], keys));
+    let mut client = narrows.web();
+    client.send(format!("GET / HTTP/1.1\r\nHost: example.com\r\nCookie: narrows={slow}\r\n\r\n"));
+    until("the server has the request", || !slow.requests().is_empty());
+    assert!(!client.anything_within(Duration::from_millis(400)), "nobody else answers");
+    release.send(()).expect("the server waits");
+    assert_eq!(told(&client.final_response("GET")).0, "a");
+    assert!(other.requests().is_empty());
 }
 
 #[test]
