@@ -53,7 +53,8 @@ impl DnsServer {
             let mut question = vec![0; 4096];
             while let Ok((length, client)) = socket.recv_from(&mut question).await {
                 counted.set(counted.get() + 1);
-                if let Some(answer) = answer(&question[..length], said.borrow().as_ref(), true) {
+                let answer = answer(&question[..length], said.borrow().as_ref(), true);
+                if let Some(answer) = answer {
                     let _ = socket.send_to(&answer, client).await;
                 }
             }
@@ -64,7 +65,8 @@ impl DnsServer {
                 let length = stream.read_u16().await.expect("a question has a length");
                 let mut question = vec![0; length.into()];
                 stream.read_exact(&mut question).await.expect("a question is whole");
-                if let Some(answer) = answer(&question, said.borrow().as_ref(), false) {
+                let answer = answer(&question, said.borrow().as_ref(), false);
+                if let Some(answer) = answer {
                     let _ = stream.write_u16(answer.len() as u16).await;
                     let _ = stream.write_all(&answer).await;
                 }
