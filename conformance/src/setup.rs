@@ -63,11 +63,31 @@ impl Setup {
     }
 
     /// Adds an upstream with further keys; replaces one of the same name.
-    pub fn upstream_with(mut self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
+    pub fn upstream_with(self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
         let endpoints =
             endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect::<Vec<_>>().join(", ");
+        self.upstream_keys(name, &format!("endpoints: [{endpoints}]\n{keys}"))
+    }
+
+    /// Adds an upstream of which all keys are given; replaces one of the same name.
+    pub fn upstream_keys(mut self, name: &str, keys: &str) -> Setup {
         self.upstreams.retain(|(other, _)| other != name);
-        self.upstreams.push((name.to_owned(), format!("endpoints: [{endpoints}]\n{keys}")));
+        self.upstreams.push((name.to_owned(), keys.to_owned()));
+        self
+    }
+
+    /// Adds an upstream with all its keys, the endpoints among them.
+    pub fn upstream_written(mut self, name: &str, keys: &str) -> Setup {
+        self.upstreams.push((name.to_owned(), keys.to_owned()));
+        self
+    }
+
+    /// Adds an upstream whose endpoints are asked in this order: each is a backup of those before it. Replaces one of the same name.
+    pub fn upstream_in_order(mut self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
+        let one = |(priority, endpoint)| format!("  - {{ address: \"{endpoint}\", priority: {priority} }}\n");
+        let endpoints = endpoints.iter().enumerate().map(one).collect::<String>();
+        self.upstreams.retain(|(other, _)| other != name);
+        self.upstreams.push((name.to_owned(), format!("endpoints:\n{endpoints}{keys}")));
         self
     }
 
@@ -81,6 +101,11 @@ impl Setup {
     pub fn file(mut self, name: &str, content: &str) -> Setup {
         self.files.push((name.to_owned(), content.to_owned()));
         self
+    }
+
+    /// Adds the listener `status`, for [`Narrows::state_of`].
+    pub fn telling_status(self) -> Setup {
+        self.listener("status", "routes:\n  - { path: /*, status: upstreams }")
     }
 
     /// Runs this many workers instead of one.

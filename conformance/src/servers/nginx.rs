@@ -62,6 +62,7 @@ impl Nginx {
     }
 
     /// Sends it a signal such as `STOP`.
+    #[track_caller]
     pub fn signal(&self, signal: &str) {
         self.program.signal(signal);
     }

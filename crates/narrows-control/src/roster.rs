@@ -1,11 +1,15 @@
 //! The endpoints of one upstream: where each came from, how it is, and what that makes of it.
 
+mod sources;
+
 use crate::agent::Agent;
 use crate::health::{Health, Verdict};
 use crate::keeper::Order;
+use crate::outliers::{Judged, Outliers, Passive};
 use narrows_plan::{Address, AdminState, EndpointLimits, StartState, Upstream};
-use narrows_upstream::{Condition, EndpointId, Member, Membership, Report};
-use std::collections::{HashMap, HashSet};
+use narrows_upstream::{BreakerChange, Condition, EndpointId, Member, Membership, Report};
+use sources::Sources;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,8 +36,8 @@ pub(crate) struct Found {
 
 impl Found {
     /// What makes it the same endpoint as before.
-    fn place(&self) -> (Address, Box<str>) {
-        (self.address.clone(), self.server_name.clone())
+    fn place(&self) -> (&Address, &str) {
+        (&self.address, &self.server_name)
     }
 }
 
@@ -51,9 +55,13 @@ pub(crate) struct Change {
 pub(crate) struct Roster {
     /// In the order of the sources; within a source in the order in which they were found.
     pub(crate) entries: Vec<Entry>,
+    sources: Sources,
     /// Where each stands among the entries.
     positions: HashMap<EndpointId, usize>,
     checks: Checks,
+    outliers: Option<Outliers>,
+    /// Whether an endpoint has something that time changes.
+    is_restless: bool,
     is_changed: bool,
     news: Vec<String>,
 }
@@ -72,12 +80,12 @@ struct Checks {
 pub(crate) struct Entry {
     /// Its identity.
     pub(crate) id: EndpointId,
-    /// Which source of the upstream it came from.
-    pub(crate) source: usize,
     /// What discovery said.
     pub(crate) found: Found,
     /// What the operator ordered since.
     pub(crate) ordered: Ordered,
+    /// What its traffic says.
+    pub(crate) passive: Passive,
     /// What its checks have shown, where it is checked.
     pub(crate) health: Option<Health>,
     /// What its agent has said, where it has one.
@@ -99,53 +107,62 @@ impl Roster {
             health: upstream.health.as_ref().map(|check| check.start),
             agent: upstream.agent.is_some(),
         };
-        Roster { entries: Vec::new(), positions: HashMap::new(), checks, is_changed: true, news: Vec::new() }
+        Roster {
+            entries: Vec::new(),
+            sources: Sources::default(),
+            positions: HashMap::new(),
+            checks,
+            outliers: upstream.passive.clone().map(|rules| Outliers::new(rules, Instant::now())),
+            is_restless: false,
+            is_changed: true,
+            news: Vec::new(),
+        }
     }
 
-    /// Takes over what a source has now. An endpoint that is known by its address, name and source stays who it is.
-    pub(crate) fn set_source(
+    /// Takes over what some sources have now. An endpoint is known by its address and name, whatever its source: it stays who it is when it moves from one to
+    /// another, and what two sources have is one endpoint, with what the first of them says of it.
+    pub(crate) fn set_sources(
         &mut self,
-        source: usize,
-        found: Vec<Found>,
+        renewed: impl IntoIterator<Item = (usize, Vec<Found>)>,
         mut next_id: impl FnMut() -> EndpointId,
     ) -> Change {
         let mut change = Change::default();
-        // Sources stand in order: only what this one has and what stands behind it is touched.
-        let start = self.entries.partition_point(|entry| entry.source < source);
-        let end = self.entries.partition_point(|entry| entry.source <= source);
-        let behind = self.entries.split_off(end);
-        let before = self.entries.drain(start..);
-        let mut before: HashMap<_, _> = before.map(|entry| (entry.found.place(), entry)).collect();
-        let mut places = HashSet::new();
-        for found in found {
-            let place = found.place();
-            if !places.insert(place.clone()) {
-                continue;
-            }
-            let entry = match before.remove(&place) {
+        if !self.sources.take(renewed) {
+            return change;
+        }
+        let before = std::mem::take(&mut self.entries);
+        let order: Vec<EndpointId> = before.iter().map(|entry| entry.id).collect();
+        let merged = self.sources.merge(&before);
+        let mut before: Vec<Option<Entry>> = before.into_iter().map(Some).collect();
+        for (found, known) in merged {
+            let found = found.clone();
+            let entry = match known.and_then(|position| before[position].take()) {
                 Some(entry) => Entry { found, ..entry },
                 None => {
-                    let entry = Entry::new(next_id(), source, found, self.checks);
+                    let entry = Entry::new(next_id(), found, self.checks);
                     change.added.push(entry.id);
                     entry
                 }
             };
             self.entries.push(entry);
         }
-        let end = self.entries.len();
-        self.entries.extend(behind);
-        for (place, entry) in self.entries.iter().enumerate().skip(start) {
-            self.positions.insert(entry.id, place);
-        }
-        change.removed.extend(before.values().map(|entry| entry.id));
+        change.removed.extend(before.iter().flatten().map(|entry| entry.id));
         change.removed.sort_unstable();
-        for id in &change.removed {
-            self.positions.remove(id);
-        }
-        self.is_changed |= change != Change::default();
-        let now = Instant::now();
-        (start..end).for_each(|place| self.refresh_at(place, now));
+        self.positions = self.entries.iter().map(|entry| entry.id).zip(0..).collect();
+        self.is_changed |= !self.entries.iter().map(|entry| entry.id).eq(order);
+        self.refresh(Instant::now());
         change
+    }
+
+    /// Takes over what one source has now.
+    #[cfg(test)]
+    pub(crate) fn set_source(
+        &mut self,
+        source: usize,
+        found: Vec<Found>,
+        next_id: impl FnMut() -> EndpointId,
+    ) -> Change {
+        self.set_sources([(source, found)], next_id)
     }
 
     /// The endpoint of that identity.
@@ -154,10 +171,58 @@ impl Roster {
     }
 
     /// What passes with time.
-    pub(crate) fn tick(&mut self, _now: Instant) {}
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let Some(outliers) = &mut self.outliers else { return };
+        if !self.is_restless && !outliers.is_due(now) {
+            return;
+        }
+        let loads: Vec<_> = self.entries.iter().map(|entry| Arc::clone(&entry.member.load)).collect();
+        let in_service = |entry: &&mut Entry| entry.member.condition != Condition::Maintenance;
+        let (places, mut judged): (Vec<usize>, Vec<Judged<'_>>) = self
+            .entries
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, entry)| in_service(&entry))
+            .map(|(place, entry)| {
+                let is_up = entry.member.condition == Condition::Up;
+                (place, Judged { passive: &mut entry.passive, failures: loads[place].failures(), is_up })
+            })
+            .unzip();
+        let changed = outliers.judge(now, &mut judged, |index| loads[places[index]].forget_failures());
+        self.is_restless = self.entries.iter().any(|entry| entry.passive.is_restless());
+        if changed {
+            self.refresh(now);
+        }
+    }
 
     /// A worker has noticed something.
-    pub(crate) fn hear(&mut self, _report: Report, _now: Instant) {}
+    pub(crate) fn hear(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Failed { endpoint, failure, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.failed(failure);
+                    let (failures, condition) = (entry.member.load.failures(), entry.member.condition);
+                    self.is_restless = true;
+                    let is_too_many = self.outliers.as_ref().is_some_and(|one| one.is_too_many(failures));
+                    // The next request should not go there any more.
+                    if is_too_many && condition == Condition::Up {
+                        self.tick(now);
+                    }
+                }
+            }
+            Report::Recovered { endpoint, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.recovered();
+                }
+            }
+            Report::Seen { endpoint, seen, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.saw(seen);
+                }
+            }
+            Report::Breaker { change, .. } => self.news.push(news_of(change)),
+        }
+    }
 
     /// The operator has ordered something.
     pub(crate) fn obey(&mut self, order: &Order, now: Instant) {
@@ -214,11 +279,12 @@ impl Roster {
 }
 
 impl Entry {
-    fn new(id: EndpointId, source: usize, found: Found, checks: Checks) -> Self {
+    fn new(id: EndpointId, found: Found, checks: Checks) -> Self {
         let ordered = Ordered::default();
         let health = checks.health.map(Health::new);
         let agent = checks.agent.then(Agent::default);
-        let (condition, reason) = judge(&found, ordered, health.as_ref(), agent.as_ref());
+        let passive = Passive::default();
+        let (condition, reason) = judge(&found, ordered, health.as_ref(), agent.as_ref(), &passive);
         let member = Member {
             id,
             address: found.address.clone(),
@@ -229,12 +295,13 @@ impl Entry {
             zone: found.zone.clone(),
             labels: found.labels.clone(),
             limits: found.limits,
+            load: Arc::default(),
             condition,
             reason,
             since: Instant::now(),
             returned: None,
         };
-        Entry { id, source, found, ordered, health, agent, member: Arc::new(member) }
+        Entry { id, found, ordered, health, agent, passive, member: Arc::new(member) }
     }
 
     /// Whether it is taken out, and its checks rest.
@@ -245,7 +312,8 @@ impl Entry {
     /// Makes a new member when something that workers know has changed; says whether.
     fn refresh(&mut self, now: Instant) -> bool {
         let agent = self.agent.as_ref();
-        let (condition, reason) = judge(&self.found, self.ordered, self.health.as_ref(), agent);
+        let (condition, reason) =
+            judge(&self.found, self.ordered, self.health.as_ref(), agent, &self.passive);
         let Found { priority, zone, labels, limits, weight, .. } = &self.found;
         let weight = agent.map_or(*weight, |agent| agent.weigh(*weight));
         let weight = self.ordered.weight.unwrap_or(weight);
@@ -292,6 +360,7 @@ fn judge(
     ordered: Ordered,
     health: Option<&Health>,
     agent: Option<&Agent>,
+    passive: &Passive,
 ) -> (Condition, Arc<str>) {
     let (state, who) = intended(found, ordered, agent);
     if state == AdminState::Maintenance {
@@ -307,6 +376,9 @@ fn judge(
     if state == AdminState::Drain {
         return (Condition::Drain, who);
     }
+    if let Some(reason) = passive.ejected() {
+        return (Condition::Ejected, Arc::clone(reason));
+    }
     (Condition::Up, health.map_or_else(Arc::default, |health| Arc::clone(health.reason())))
 }
 
@@ -321,6 +393,18 @@ fn intended(found: &Found, ordered: Ordered, agent: Option<&Agent>) -> (AdminSta
             (AdminState::Maintenance, Arc::clone(reason))
         }
         (configured, _) => (configured, "configured".into()),
+    }
+}
+
+/// What happened to a breaker, for the operator.
+fn news_of(change: BreakerChange) -> String {
+    match change {
+        BreakerChange::Opened { failures, requests } => {
+            format!("the breaker is open ({failures} of {requests} requests failed)")
+        }
+        BreakerChange::Reopened => "the breaker is open again (a probe failed)".to_owned(),
+        BreakerChange::HalfOpened => "the breaker is half-open (probes go through)".to_owned(),
+        BreakerChange::Closed => "the breaker is closed (all probes succeeded)".to_owned(),
     }
 }
 

@@ -14,7 +14,9 @@ pub struct RetryPolicy {
     pub try_timeout: Option<Duration>,
     /// Before the second attempt on, doubled each time up to ten times as long, less up to half of it by chance. Zero is at once.
     pub backoff: Duration,
-    /// Most retries that run at one time in a worker, per cent of its running requests to the upstream (three may always). `None` is no limit.
+    /// How many requests may be repeated, per cent of the requests of a worker to the upstream: each adds to a reserve, each retry or hedge
+    /// takes from it. The reserve holds up to as many as requests run (100 where that is more), so that what one endpoint breaks at once may
+    /// be repeated at once. Three may always run; what no endpoint has looked at does not count. `None` is no limit.
     pub budget: Option<u32>,
     /// Bytes of a request body that are kept to be sent again.
     pub replay: usize,

@@ -98,8 +98,26 @@ impl Timing {
 
     /// The present phase may take `timeout` from now.
     pub(crate) fn arm(&self, watch: &Watch, timeout: Option<Duration>) {
-        let phase = timeout.map_or(watch.never(), |timeout| watch.after(timeout));
+        self.arm_at(watch, timeout.map_or(watch.never(), |timeout| watch.after(timeout)));
+    }
+
+    /// The present phase may take until `phase`.
+    pub(crate) fn arm_at(&self, watch: &Watch, phase: Tick) {
         watch.set_at(phase.min(self.whole));
+    }
+
+    /// What of `timeout` is left of the whole exchange.
+    pub(crate) fn within(&self, watch: &Watch, timeout: Option<Duration>) -> Option<Duration> {
+        let left = (self.whole != watch.never()).then(|| self.whole.since(watch.now()));
+        match (left, timeout) {
+            (Some(left), Some(timeout)) => Some(left.min(timeout)),
+            (left, timeout) => left.or(timeout),
+        }
+    }
+
+    /// When the whole exchange is over.
+    pub(crate) fn whole(&self) -> Tick {
+        self.whole
     }
 
     /// Whether it is the whole exchange that took too long.

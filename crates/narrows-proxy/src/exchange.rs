@@ -202,6 +202,7 @@ impl<'a> Exchange<'a, '_> {
         let timing = Timing::new(&self.downstream.watch, limit);
         let mut texts = LabelTexts::default();
         let wants = Wants::of_request(request, &route.subset, cluster, worker.sticky(upstream), &mut texts);
+        let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
         let forwarding = Forwarding {
             worker,
             listener,
@@ -210,6 +211,7 @@ impl<'a> Exchange<'a, '_> {
             request,
             cluster,
             wants: &wants,
+            policy,
             timing: &timing,
             last,
         };

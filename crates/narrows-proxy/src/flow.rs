@@ -32,7 +32,7 @@ pub(crate) struct Flow {
     /// Bytes that came behind the end of the body.
     pub(crate) excess: Vec<u8>,
     ended: bool,
-    was_read: bool,
+    kept: Kept,
     /// Bytes that go before what is held, and how many of them have left.
     first: Vec<u8>,
     first_written: usize,
@@ -40,6 +40,16 @@ pub(crate) struct Flow {
     receiver_failed: bool,
     /// Whether the sender may end its connection without a farewell.
     ends_bluntly: bool,
+}
+
+/// What a flow took from its sender, who cannot send it again.
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// How many are kept; what is more is lost.
+    limit: usize,
+    /// Whether something was taken that is not here.
+    is_lost: bool,
 }
 
 /// How the body's framing changes on the way.
@@ -108,7 +118,7 @@ impl Flow {
             progressed: false,
             payload: 0,
             excess: Vec::new(),
-            was_read: false,
+            kept: Kept::default(),
             first: Vec::new(),
             first_written: 0,
             receiver_failed: false,
@@ -148,9 +158,34 @@ impl Flow {
         self.held.is_some() || !self.first.is_empty()
     }
 
-    /// Whether the flow itself took bytes from its sender, which therefore nobody can send again.
-    pub(crate) fn was_read(&self) -> bool {
-        self.was_read
+    /// Keeps what is taken from the sender from now on, up to `limit` bytes, in `memory`.
+    pub(crate) fn keep(&mut self, memory: Vec<u8>, limit: usize) {
+        self.kept.bytes = memory;
+        self.kept.bytes.clear();
+        self.kept.limit = limit;
+    }
+
+    /// What was taken from the sender and kept.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.kept.bytes
+    }
+
+    /// Keeps nothing more; the memory of what was kept.
+    pub(crate) fn keep_no_more(&mut self) -> Vec<u8> {
+        self.kept.limit = 0;
+        std::mem::take(&mut self.kept.bytes)
+    }
+
+    /// Whether bytes were taken from the sender that nobody can send again.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.kept.is_lost
+    }
+
+    /// Forgets what is on its way to a receiver that is given up; what is kept goes to the next one, by other means.
+    pub(crate) fn rewind(&mut self) {
+        self.held = None;
+        self.first = Vec::new();
+        self.first_written = 0;
     }
 
     /// Counts bytes that were received before the flow began and that the caller forwards itself; how many of them belong to the body.
@@ -178,7 +213,9 @@ impl Flow {
                 if wire < range.len() {
                     self.excess.extend_from_slice(&buffer[range.start + wire..range.end]);
                 }
-                range.start..range.start + wire
+                let range = range.start..range.start + wire;
+                self.kept.add(&buffer[range.clone()]);
+                range
             }
             Recode::ToChunked => {
                 self.count(range.len())?;
@@ -219,7 +256,6 @@ impl Flow {
                 Ok(0) => self.end_of_stream()?,
                 Ok(count) => {
                     self.progressed = true;
-                    self.was_read = true;
                     // Many messages share a connection, each with a buffer of its own: they stay small.
                     if count == space.len() && !(to.is_message() && buffer.len() >= MESSAGE_BYTES) {
                         self.read_size = buffer.next_size();
@@ -293,6 +329,21 @@ impl Flow {
         self.excess.extend_from_slice(&buffer[read..range.end]);
         self.count(write - range.start)?;
         Ok(range.start..write)
+    }
+}
+
+impl Kept {
+    fn add(&mut self, bytes: &[u8]) {
+        if self.is_lost {
+            return;
+        }
+        if bytes.len() > self.limit - self.bytes.len() {
+            // Of no use without its rest.
+            self.is_lost = true;
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 }
 

@@ -1,22 +1,32 @@
 //! Having a request answered by an upstream: attempt, retry, relay.
 
 mod attempt;
+mod backoff;
+mod condition;
+mod discard;
 mod forwarding;
+mod hedge;
+mod lane;
+mod queue;
 mod relay;
+mod tries;
 
+pub(crate) use backoff::pause;
+pub(crate) use condition::report_answer;
 pub(crate) use forwarding::Forwarding;
 
 use crate::downstream::{Downstream, Next};
 use crate::flow::{Flow, FlowFault, Recode};
-use crate::outgoing::{is_upgrade, write_request_head};
-use crate::preface::preface;
+use crate::mirror::Copies;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
-use attempt::{Answered, Attempt, Failed};
-use narrows_upstream::{AttemptFailure, EndpointState, Purpose, Tried};
+use lane::Answered;
 use narrows_wire::http1::BodyFraming;
-use std::rc::Rc;
+use tries::Tries;
+
+/// Memory for the bodies of requests that is kept from one to the next.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// Why no endpoint answered. Nothing was sent to the client yet.
 pub(crate) struct Unanswered {
@@ -43,137 +53,92 @@ pub(crate) async fn life<'a>(
     // The part of the body that came with the head stays in the leftover until an endpoint has answered.
     let body_start =
         upload.admit(&downstream.leftover).map_err(|fault: FlowFault| refused(fault.of_request()))?;
-    match attempts(forwarding, downstream, &mut upload, body_start, memory, outcome).await {
-        Ok((endpoint, answered)) => {
-            forwarding.wants.answered(&endpoint, request, &answered.buffer[..answered.end], &memory.head);
-            downstream.leftover.drain(..body_start);
-            if memory.head.upgrade {
-                return Ok(switch_protocols(forwarding, downstream, memory, answered, outcome).await);
-            }
-            Ok(finish(forwarding, downstream, memory, upload, endpoint, answered, outcome).await)
+    let entered = forwarding.cluster.enter().map_err(|shed| refused(Fault::Shed(shed)))?;
+    let mut copies = Copies::choose(forwarding);
+    if !copies.is_empty() {
+        let first = &downstream.leftover[..body_start];
+        let limit = copies.wait_for_body(first);
+        if upload.is_received() {
+            copies.send(forwarding, &downstream.arrival, &[]);
+        } else {
+            upload.keep(std::mem::take(&mut memory.kept), limit.max(forwarding.policy.replay));
+        }
+    }
+    let mut tries = Tries::new(forwarding, downstream, body_start, !copies.is_empty());
+    let answered = tries.life(downstream, &mut upload, memory, outcome, &entered).await;
+    drop(tries);
+    match &answered {
+        Ok(answered) => {
+            entered.answered(memory.head.status);
+            let received = &answered.buffer[..answered.end];
+            forwarding.wants.answered(&answered.endpoint, request, received, &memory.head);
+        }
+        Err(fault) if fault.is_upstream() => entered.failed(),
+        Err(_) => {}
+    }
+    downstream.leftover.drain(..body_start);
+    if copies.is_empty() {
+        forget(&mut upload, memory);
+    }
+    let result = match answered {
+        Ok(answered) if memory.head.upgrade => {
+            Ok(switch_protocols(forwarding, downstream, memory, answered, outcome).await)
+        }
+        Ok(answered) => {
+            Ok(finish(forwarding, downstream, memory, &mut upload, &mut copies, answered, outcome).await)
         }
         Err(fault) => {
-            downstream.leftover.drain(..body_start);
             downstream.leftover.append(&mut upload.excess);
             Err(Unanswered { fault, is_received: upload.is_over() })
         }
+    };
+    if !copies.is_empty() {
+        mirror(forwarding, downstream, &upload, &mut copies);
+        forget(&mut upload, memory);
+    }
+    result
+}
+
+/// Sends copies of a request that was received whole.
+fn mirror<'a>(
+    forwarding: &Forwarding<'a, '_>,
+    downstream: &Downstream,
+    upload: &Flow,
+    copies: &mut Copies<'a>,
+) {
+    match upload.is_received() && !upload.is_lost() {
+        true => copies.send(forwarding, &downstream.arrival, upload.kept()),
+        false => copies.skip(forwarding),
     }
 }
 
-/// Attempts until an endpoint answers: which one, and the answer. `downstream.leftover[..body_start]` is what is there of the body.
-async fn attempts<'a>(
-    forwarding: &Forwarding<'a, '_>,
-    downstream: &mut Downstream,
-    upload: &mut Flow,
-    body_start: usize,
-    memory: &mut AnswerMemory,
-    outcome: &mut Outcome<'a>,
-) -> Result<(Rc<EndpointState>, Answered), Fault> {
-    let Forwarding { worker, route, request, cluster, .. } = *forwarding;
-    let AnswerMemory { head: response, out } = memory;
-    let repeatable = request.head.method.is_idempotent() && upload.is_received() && !is_upgrade(request);
-
-    // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
-    let preface = preface(cluster.upstream.proxy_protocol, &downstream.arrival, "");
-    let mut tried = Tried::default();
-    let mut retries = cluster.upstream.retry.limit;
-    let mut fault = None;
-    'endpoints: loop {
-        let endpoint = match cluster.pick(&forwarding.wants.wanted(&tried)) {
-            Ok(endpoint) => endpoint,
-            Err(why) => return Err(fault.unwrap_or(why.into())),
-        };
-        let _running = endpoint.begin();
-        outcome.endpoint = Some(Rc::clone(&endpoint));
-        let mut pooled = match preface.is_empty() {
-            true => endpoint.reuse(worker.now(), !repeatable),
-            false => None,
-        };
-        // Twice on one endpoint only when the first time was on a connection that had died in the pool.
-        loop {
-            outcome.attempts += 1;
-            let reused = pooled.is_some();
-            let mut connection = match pooled.take() {
-                Some(connection) => connection,
-                None => {
-                    let timeout = route.timeouts.connect;
-                    match endpoint.connect(Purpose::Http, &downstream.watch, timeout, &preface).await {
-                        Ok(connection) => connection,
-                        Err(failure) => {
-                            endpoint.failed(AttemptFailure::Connect);
-                            if retries == 0 {
-                                return Err(Fault::Connect(failure));
-                            }
-                            fault = Some(Fault::Connect(failure));
-                            retries -= 1;
-                            tried.add(endpoint.id());
-                            continue 'endpoints;
-                        }
-                    }
-                }
-            };
-            connection.requests += 1;
-            out.clear();
-            let prefix = forwarding.matched_prefix.map(|length| &request.path[..length]);
-            write_request_head(
-                request,
-                forwarding.listener,
-                route,
-                prefix,
-                forwarding.wants.cookie(),
-                &endpoint.label,
-                out,
-            );
-            out.extend_from_slice(&downstream.leftover[..body_start]);
-            let attempt = Attempt { forwarding, downstream, upload, connection, out };
-            match attempt.run(response).await {
-                Ok(answered) => {
-                    endpoint.succeeded(None);
-                    return Ok((endpoint, answered));
-                }
-                Err(Failed { fault: failed, unanswered, unsent, refused }) => {
-                    fault = Some(failed);
-                    let safe = unanswered && !upload.was_read() && (repeatable || unsent);
-                    if !safe {
-                        return Err(failed);
-                    }
-                    if reused {
-                        continue;
-                    }
-                    if retries == 0 {
-                        return Err(failed);
-                    }
-                    retries -= 1;
-                    // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
-                    if refused && cluster.is_single() {
-                        continue;
-                    }
-                    tried.add(endpoint.id());
-                    continue 'endpoints;
-                }
-            }
-        }
-    }
+/// Gives back the memory of a body that is not sent again.
+fn forget(upload: &mut Flow, memory: &mut AnswerMemory) {
+    memory.kept = upload.keep_no_more();
+    memory.kept.clear();
+    memory.kept.shrink_to(KEPT_BYTES);
 }
 
 /// The answer is there: relay it, then decide which connections live on.
-async fn finish(
-    forwarding: &Forwarding<'_, '_>,
+async fn finish<'a>(
+    forwarding: &Forwarding<'a, '_>,
     downstream: &mut Downstream,
     memory: &mut AnswerMemory,
-    mut upload: Flow,
-    endpoint: Rc<EndpointState>,
-    answered: Answered,
+    upload: &mut Flow,
+    copies: &mut Copies<'a>,
+    mut answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
     outcome.status = memory.head.status;
-    let mut answered = answered;
     match answered.send_failed {
         true => upload.give_up(),
         // An answer may come before the request has left; the rest still goes first.
         false => upload.send_first(std::mem::take(&mut answered.unsent)),
     }
-    let relayed = relay::life(forwarding, downstream, memory, &mut upload, answered).await;
+    if upload.is_received() && !copies.is_empty() {
+        mirror(forwarding, downstream, upload, copies);
+    }
+    let relayed = relay::life(forwarding, downstream, memory, upload, answered).await;
     outcome.received = upload.payload;
     outcome.sent = relayed.sent;
     outcome.fault = relayed.fault;
@@ -186,7 +151,7 @@ async fn finish(
     }
     downstream.leftover.append(&mut upload.excess);
     if relayed.reusable && upload.is_over() && forwarding.cluster.upstream.proxy_protocol.is_none() {
-        endpoint.release(relayed.connection, forwarding.worker.now());
+        relayed.endpoint.release(relayed.connection, forwarding.worker.now());
     }
     match relayed.keep_alive {
         true => Next::KeepAlive,
@@ -203,8 +168,8 @@ async fn switch_protocols(
     answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
-    let Answered { mut connection, buffer, end, unsent, .. } = answered;
-    let AnswerMemory { head: response, out } = memory;
+    let Answered { mut connection, buffer, end, unsent, running: _running, endpoint, .. } = answered;
+    let AnswerMemory { head: response, out, .. } = memory;
     let received = &buffer[..end];
     outcome.status = response.status;
     let worker = forwarding.worker;
@@ -214,7 +179,12 @@ async fn switch_protocols(
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);
     let from_client = [unsent, std::mem::take(&mut downstream.leftover)].concat();
-    let ends = tunnel::Ends { client: &mut downstream.stream, server: &mut connection.stream };
+    let ends = tunnel::Ends {
+        client: &mut downstream.stream,
+        server: &mut connection.stream,
+        endpoint: &endpoint,
+        is_unproven: false,
+    };
     let idle = forwarding.route.timeouts.tunnel_idle;
     let moved = tunnel::life(worker, &downstream.watch, idle, ends, &from_client, out).await;
     outcome.received = moved.received;

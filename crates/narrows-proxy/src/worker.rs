@@ -1,5 +1,6 @@
 //! What a worker owns and its tasks share.
 
+use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
 use crate::sticky::{Sticky, StickyStores};
@@ -35,6 +36,8 @@ pub(crate) struct Worker {
     clusters: Vec<Cluster>,
     /// How the clients of each upstream stay where they are.
     sticky: Vec<Option<Rc<Sticky>>>,
+    /// Which requests are copied.
+    pub(crate) mirrors: Mirrors,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -43,6 +46,7 @@ pub(crate) struct Worker {
     unix: Cell<u64>,
     date: RefCell<Rc<str>>,
     split_point: Cell<u32>,
+    chance: Cell<u32>,
     #[allow(clippy::vec_box, reason = "a box moves in and out of an exchange, its content does not")]
     memories: RefCell<Vec<Box<ExchangeMemory>>>,
     warned: Cell<Option<Tick>>,
@@ -57,11 +61,13 @@ pub(crate) struct ExchangeMemory {
     pub(crate) answer: AnswerMemory,
 }
 
-/// The part that serves the answer: the response's head, and bytes on their way out.
+/// The part that serves the answer: the response's head, bytes on their way out, and bytes of the request's body that may have to be sent
+/// again.
 #[derive(Default)]
 pub(crate) struct AnswerMemory {
     pub(crate) head: ResponseHead,
     pub(crate) out: Vec<u8>,
+    pub(crate) kept: Vec<u8>,
 }
 
 /// What all workers are given alike.
@@ -89,7 +95,8 @@ impl Worker {
         let zone = plan.settings.zone.as_deref();
         let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
-            Cluster::new(upstream, id, number, tls.connector(id), reporter, zone)
+            let cluster = Cluster::new(upstream, id, number, tls.connector(id), reporter, zone);
+            cluster.sharing(&link.loads[id.0 as usize])
         });
         let clusters = clusters.collect();
         let upstreams = (0..).map(UpstreamId).zip(&plan.upstreams);
@@ -102,6 +109,7 @@ impl Worker {
             log,
             tls,
             tells_destinations,
+            mirrors: Mirrors::new(number as u32),
             clusters,
             sticky,
             link,
@@ -111,6 +119,7 @@ impl Worker {
             unix: Cell::new(0),
             date: RefCell::new("".into()),
             split_point: Cell::new(number as u32),
+            chance: Cell::new(seed(number)),
             memories: RefCell::default(),
             warned: Cell::new(None),
         };
@@ -144,6 +153,7 @@ impl Worker {
         if let Some(log) = &self.log {
             log.flush();
         }
+        self.clusters.iter().for_each(Cluster::tick);
         if ticks.is_multiple_of(PRUNE_TICKS) {
             let now = self.now();
             self.clusters.iter().for_each(|cluster| cluster.prune(now));
@@ -227,6 +237,16 @@ impl Worker {
         ((u64::from(point) * u64::from(total)) >> 32) as u32
     }
 
+    /// A number by chance (Marsaglia's xorshift), for pauses that shall not be all the same.
+    pub(crate) fn chance(&self) -> u32 {
+        let mut number = self.chance.get();
+        number ^= number << 13;
+        number ^= number >> 17;
+        number ^= number << 5;
+        self.chance.set(number);
+        number
+    }
+
     /// Memory for an exchange.
     pub(crate) fn take_memory(&self) -> Box<ExchangeMemory> {
         self.memories.borrow_mut().pop().unwrap_or_default()
@@ -243,6 +263,12 @@ impl Worker {
             memories.push(memory);
         }
     }
+}
+
+/// Where the chance of worker `number` begins; never 0.
+fn seed(number: usize) -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    (since ^ (number as u32).wrapping_mul(0x9E37_79B9)) | 1
 }
 
 /// An open downstream connection; a drain waits until all are dropped.

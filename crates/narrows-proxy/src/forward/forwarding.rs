@@ -6,7 +6,7 @@ use crate::outgoing::{ResponseHeadOptions, write_response_head};
 use crate::request::Request;
 use crate::wants::Wants;
 use crate::worker::Worker;
-use narrows_plan::{HttpListener, Route};
+use narrows_plan::{HttpListener, RetryPolicy, Route};
 use narrows_upstream::Cluster;
 use narrows_wire::http1::ResponseHead;
 
@@ -21,6 +21,8 @@ pub(crate) struct Forwarding<'a, 'r> {
     pub(crate) cluster: &'a Cluster,
     /// What every attempt wants of its endpoint.
     pub(crate) wants: &'r Wants<'r>,
+    /// When it is sent again.
+    pub(crate) policy: &'a RetryPolicy,
     pub(crate) timing: &'r Timing,
     /// Whether the connection ends behind this exchange in any case.
     pub(crate) last: bool,

@@ -1,14 +1,15 @@
 //! The answer on its way to the client.
 
-use super::attempt::Answered;
 use super::forwarding::Forwarding;
+use super::lane::Answered;
 use crate::Fault;
 use crate::downstream::Downstream;
 use crate::flow::{Flow, FlowFault, Recode};
 use crate::worker::AnswerMemory;
-use narrows_upstream::Connection;
+use narrows_upstream::{Connection, EndpointState};
 use narrows_wire::http1::{BodyFraming, Version};
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// A body up to this size leaves together with its head in one system call; the copy is cheaper than a second one.
@@ -16,7 +17,9 @@ const TOGETHER_BYTES: usize = 8 << 10;
 
 /// How a relay ended.
 pub(super) struct Relayed {
-    /// The endpoint's connection.
+    /// The endpoint.
+    pub(super) endpoint: Rc<EndpointState>,
+    /// Its connection.
     pub(super) connection: Connection,
     /// Payload bytes that the client got.
     pub(super) sent: u64,
@@ -46,8 +49,9 @@ pub(super) async fn life(
     answered: Answered,
 ) -> Relayed {
     let Forwarding { worker, request, last, .. } = *forwarding;
-    let AnswerMemory { head: response, out } = memory;
-    let Answered { connection, buffer, end, .. } = answered;
+    let AnswerMemory { head: response, out, .. } = memory;
+    // It runs at the endpoint until its answer is over.
+    let Answered { endpoint, connection, buffer, end, running: _running, .. } = answered;
     let recode = recode(request.head.version, response.framing);
     let ends_at_close = match recode {
         Recode::ToChunked => false,
@@ -62,7 +66,7 @@ pub(super) async fn life(
     downstream.take_waiting(out);
     let mut download = Flow::new(response.framing, recode, None);
     let mut relayed =
-        Relayed { connection, sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
+        Relayed { endpoint, connection, sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
     if let Err(fault) = download.hold(buffer, response.length..end) {
         relayed.fault = Some(fault.of_response());
         return relayed;
