@@ -6,7 +6,7 @@ use crate::candidate::Candidate;
 use crate::chance::mix;
 use crate::clock::Clock;
 use crate::endpoint::{EndpointState, Making};
-use crate::members::{Surroundings, has_room};
+use crate::members::Surroundings;
 use crate::membership::{EndpointId, Member, Membership};
 use crate::mirroring::Mirroring;
 use crate::report::Reporter;
@@ -284,7 +284,7 @@ fn candidate(endpoint: &EndpointState, wanted: &Wanted<'_>) -> Candidate {
         panics: false,
         running: endpoint.running(),
         was_tried: wanted.tried.contains(endpoint.id()),
-        is_full: !has_room(endpoint),
+        is_full: !endpoint.has_room(),
         score: None,
         is_chosen: false,
     }
