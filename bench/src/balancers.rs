@@ -65,6 +65,13 @@ pub(crate) fn report(quick: bool) -> Result<()> {
         let [few, some, many] = cells;
         println!("| {} | {} | {} | {} |", row.name, few?, some?, many?);
     }
+    println!("\nMilliseconds for {} endpoints that are all new:\n", SIZES[2]);
+    println!("| balancer | tables, once in the process | each worker |");
+    println!("|---|---:|---:|");
+    for row in &ROWS {
+        let (tables, worker) = row.beginning(SIZES[2])?;
+        println!("| {} | {:.1} | {:.1} |", row.name, tables / 1e6, worker / 1e6);
+    }
     Ok(())
 }
 
@@ -86,11 +93,15 @@ impl Row {
         (0..size).map(member).collect()
     }
 
-    fn cluster(&self, members: &[Arc<Member>]) -> Cluster {
+    fn empty(&self) -> Cluster {
         let balancing = Balancing { method: self.method, bound: self.bound, ..Balancing::default() };
         let upstream = Upstream { balancing, ..Upstream::new("bench", Origin::default()) };
         let (reporter, _) = Reporter::new();
-        let cluster = Cluster::new(Arc::new(upstream), UpstreamId(0), 0, None, reporter, None);
+        Cluster::new(Arc::new(upstream), UpstreamId(0), 0, None, reporter, None)
+    }
+
+    fn cluster(&self, members: &[Arc<Member>]) -> Cluster {
+        let cluster = self.empty();
         cluster.update(&Arc::new(Membership::new(members.to_vec())));
         cluster
     }
@@ -120,6 +131,18 @@ impl Row {
         // Wrong answers would be measured for nothing: with 20,000 choices everybody has come, or most of very many.
         ensure!(chosen.len() * 10 >= size.min(KEYS) * 4, "{} chose {} of {size}", self.name, chosen.len());
         median(span, 200, || (0..200).for_each(|_| choose(&mut chosen, false)))
+    }
+
+    /// Nanoseconds to make the tables of a membership, and to take it over.
+    fn beginning(&self, size: usize) -> Result<(f64, f64)> {
+        let members = self.members(size);
+        let span = Duration::from_millis(1);
+        let tables = median(span, 1, || {
+            Membership::new(members.clone()).prepare(self.method, &Membership::default());
+        });
+        let membership = Arc::new(Membership::new(members.clone()));
+        membership.prepare(self.method, &Membership::default());
+        Ok((tables?, median(span, 1, || self.empty().update(&membership))?))
     }
 
     /// Nanoseconds to take over a change of one condition.

@@ -89,6 +89,15 @@ impl Narrows {
         self.web().exchange(format!("GET {path} HTTP/1.1\r\n{host}{further}\r\n"))
     }
 
+    /// The state of an upstream, as of a second ago at most. Needs the listener `status`.
+    #[track_caller]
+    pub fn state_of(&self, upstream: &str) -> serde_json::Value {
+        let answer = self.connect("status").exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let all: serde_json::Value = serde_json::from_str(&answer.text()).expect("the status is JSON");
+        let mut upstreams = all["upstreams"].as_array().cloned().unwrap_or_default().into_iter();
+        upstreams.find(|one| one["upstream"] == upstream).unwrap_or_default()
+    }
+
     /// Sends it a signal such as `TERM`.
     #[track_caller]
     pub fn signal(&self, signal: &str) {

@@ -76,6 +76,12 @@ impl Setup {
         self
     }
 
+    /// Adds an upstream with all its keys, the endpoints among them.
+    pub fn upstream_written(mut self, name: &str, keys: &str) -> Setup {
+        self.upstreams.push((name.to_owned(), keys.to_owned()));
+        self
+    }
+
     /// Adds an upstream whose endpoints are asked in this order: each is a backup of those before it. Replaces one of the same name.
     pub fn upstream_in_order(mut self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
         let one = |(priority, endpoint)| format!("  - {{ address: \"{endpoint}\", priority: {priority} }}\n");
@@ -95,6 +101,11 @@ impl Setup {
     pub fn file(mut self, name: &str, content: &str) -> Setup {
         self.files.push((name.to_owned(), content.to_owned()));
         self
+    }
+
+    /// Adds the listener `status`, for [`Narrows::state_of`].
+    pub fn telling_status(self) -> Setup {
+        self.listener("status", "routes:\n  - { path: /*, status: upstreams }")
     }
 
     /// Runs this many workers instead of one.

@@ -2,10 +2,11 @@
 
 use crate::discovery;
 use crate::keeper::{Keeper, Order};
+use crate::status;
 use narrows_plan::Plan;
 use narrows_runtime::{Phase, PhaseControl, PhaseWatch, SpawnError, TICK, phases, spawn_thread};
 use narrows_tls::TlsContexts;
-use narrows_upstream::{Membership, Report, Reporter};
+use narrows_upstream::{Membership, Report, Reporter, UpstreamLoad};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -26,6 +27,9 @@ const ORDERS: usize = 64;
 /// The endpoints of all upstreams, in the order of the plan.
 pub type Memberships = Arc<[Arc<Membership>]>;
 
+/// What all workers share of each upstream, in the order of the plan.
+pub type Loads = Arc<[Arc<UpstreamLoad>]>;
+
 /// The running control plane. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Control {
@@ -44,6 +48,8 @@ pub struct Link {
     pub status: watch::Receiver<Arc<str>>,
     /// Where it reports what it notices.
     pub reporter: Reporter,
+    /// What all workers share of each upstream.
+    pub loads: Loads,
 }
 
 /// Why the control plane did not start.
@@ -55,21 +61,35 @@ impl Control {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str)) -> Result<Control, ControlError> {
+        let tells = status::is_wanted(&plan);
+        Control::begin(plan, tls, say, tells)
+    }
+
+    /// The same; `tells`: the status is renewed.
+    fn begin(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str), tells: bool) -> Result<Control, ControlError> {
         let (phase, watched) = phases();
         let unknown: Memberships = plan.upstreams.iter().map(|_| Arc::default()).collect();
         let (publish, memberships) = watch::channel(unknown);
         let (tell, status) = watch::channel(Arc::from("{}"));
+        let tell = tells.then_some(tell);
         let (reporter, reports) = Reporter::new();
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (known, is_known) = std::sync::mpsc::sync_channel(1);
+        let loads: Loads = plan.upstreams.iter().map(|upstream| UpstreamLoad::new(upstream)).collect();
+        let shared = Arc::clone(&loads);
         let life = move || async move {
-            let keeper = Keeper::new(plan, tls, say, publish, tell);
+            let keeper = Keeper::new(plan, tls, say, publish, tell, shared);
             life(keeper, reports, ordered, watched, known).await
         };
         let thread = spawn_thread("control", life)?;
         // A thread that has ended already has nothing more to say.
         let _ = is_known.recv();
-        Ok(Control { phase, thread: Some(thread), link: Link { memberships, status, reporter }, orders })
+        Ok(Control {
+            phase,
+            thread: Some(thread),
+            link: Link { memberships, status, reporter, loads },
+            orders,
+        })
     }
 
     /// What a worker holds of it.

@@ -1,6 +1,6 @@
 //! What the tasks of the control plane share: the rosters, and the way to the workers.
 
-use crate::control::Memberships;
+use crate::control::{Loads, Memberships};
 use crate::roster::{Found, Roster};
 use crate::schedule::Schedule;
 use crate::status;
@@ -51,7 +51,9 @@ pub(crate) struct Keeper {
     schedule: Schedule,
     changed: Notify,
     publish: watch::Sender<Memberships>,
-    tell: watch::Sender<Arc<str>>,
+    /// Where the status goes, while a route tells it.
+    tell: Option<watch::Sender<Arc<str>>>,
+    loads: Loads,
     ticks: Cell<u32>,
     next_id: Cell<u64>,
 }
@@ -62,7 +64,8 @@ impl Keeper {
         tls: TlsContexts,
         say: fn(&str),
         publish: watch::Sender<Memberships>,
-        tell: watch::Sender<Arc<str>>,
+        tell: Option<watch::Sender<Arc<str>>>,
+        loads: Loads,
     ) -> Rc<Self> {
         let rosters = plan.upstreams.iter().map(|upstream| RefCell::new(Roster::new(upstream))).collect();
         Rc::new(Keeper {
@@ -75,6 +78,7 @@ impl Keeper {
             changed: Notify::new(),
             publish,
             tell,
+            loads,
             ticks: Cell::new(0),
             next_id: Cell::new(1),
         })
@@ -133,10 +137,10 @@ impl Keeper {
         }
     }
 
-    /// Describes the state of all upstreams anew.
+    /// Describes the state of all upstreams anew, while a route tells it.
     pub(crate) fn renew_status(&self) {
-        if self.tell.receiver_count() > 0 {
-            self.tell.send_replace(status::describe(&self.plan, &self.rosters));
+        if let Some(tell) = &self.tell {
+            tell.send_replace(status::describe(&self.plan, &self.rosters, &self.loads));
         }
     }
 
@@ -144,7 +148,8 @@ impl Keeper {
     pub(crate) fn hear(&self, report: Report) {
         let (Report::Failed { upstream, .. }
         | Report::Recovered { upstream, .. }
-        | Report::Seen { upstream, .. }) = report;
+        | Report::Seen { upstream, .. }
+        | Report::Breaker { upstream, .. }) = report;
         self.roster(upstream).borrow_mut().hear(report, Instant::now());
     }
 

@@ -11,9 +11,12 @@ mod control;
 mod discovery;
 mod health;
 mod keeper;
+mod outliers;
 mod roster;
 mod schedule;
+#[cfg(test)]
+mod seeds;
 mod status;
 
-pub use control::{Control, ControlError, Link, Memberships};
+pub use control::{Control, ControlError, Link, Loads, Memberships};
 pub use keeper::Order;

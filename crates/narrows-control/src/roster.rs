@@ -5,8 +5,9 @@ mod sources;
 use crate::agent::Agent;
 use crate::health::{Health, Verdict};
 use crate::keeper::Order;
+use crate::outliers::{Judged, Outliers, Passive};
 use narrows_plan::{Address, AdminState, EndpointLimits, StartState, Upstream};
-use narrows_upstream::{Condition, EndpointId, Member, Membership, Report};
+use narrows_upstream::{BreakerChange, Condition, EndpointId, Member, Membership, Report};
 use sources::Sources;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,6 +59,9 @@ pub(crate) struct Roster {
     /// Where each stands among the entries.
     positions: HashMap<EndpointId, usize>,
     checks: Checks,
+    outliers: Option<Outliers>,
+    /// Whether an endpoint has something that time changes.
+    is_restless: bool,
     is_changed: bool,
     news: Vec<String>,
 }
@@ -80,6 +84,8 @@ pub(crate) struct Entry {
     pub(crate) found: Found,
     /// What the operator ordered since.
     pub(crate) ordered: Ordered,
+    /// What its traffic says.
+    pub(crate) passive: Passive,
     /// What its checks have shown, where it is checked.
     pub(crate) health: Option<Health>,
     /// What its agent has said, where it has one.
@@ -106,6 +112,8 @@ impl Roster {
             sources: Sources::default(),
             positions: HashMap::new(),
             checks,
+            outliers: upstream.passive.clone().map(|rules| Outliers::new(rules, Instant::now())),
+            is_restless: false,
             is_changed: true,
             news: Vec::new(),
         }
@@ -163,10 +171,58 @@ impl Roster {
     }
 
     /// What passes with time.
-    pub(crate) fn tick(&mut self, _now: Instant) {}
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let Some(outliers) = &mut self.outliers else { return };
+        if !self.is_restless && !outliers.is_due(now) {
+            return;
+        }
+        let loads: Vec<_> = self.entries.iter().map(|entry| Arc::clone(&entry.member.load)).collect();
+        let in_service = |entry: &&mut Entry| entry.member.condition != Condition::Maintenance;
+        let (places, mut judged): (Vec<usize>, Vec<Judged<'_>>) = self
+            .entries
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, entry)| in_service(&entry))
+            .map(|(place, entry)| {
+                let is_up = entry.member.condition == Condition::Up;
+                (place, Judged { passive: &mut entry.passive, failures: loads[place].failures(), is_up })
+            })
+            .unzip();
+        let changed = outliers.judge(now, &mut judged, |index| loads[places[index]].forget_failures());
+        self.is_restless = self.entries.iter().any(|entry| entry.passive.is_restless());
+        if changed {
+            self.refresh(now);
+        }
+    }
 
     /// A worker has noticed something.
-    pub(crate) fn hear(&mut self, _report: Report, _now: Instant) {}
+    pub(crate) fn hear(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Failed { endpoint, failure, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.failed(failure);
+                    let (failures, condition) = (entry.member.load.failures(), entry.member.condition);
+                    self.is_restless = true;
+                    let is_too_many = self.outliers.as_ref().is_some_and(|one| one.is_too_many(failures));
+                    // The next request should not go there any more.
+                    if is_too_many && condition == Condition::Up {
+                        self.tick(now);
+                    }
+                }
+            }
+            Report::Recovered { endpoint, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.recovered();
+                }
+            }
+            Report::Seen { endpoint, seen, .. } => {
+                if let Some(entry) = self.entry(endpoint) {
+                    entry.passive.saw(seen);
+                }
+            }
+            Report::Breaker { change, .. } => self.news.push(news_of(change)),
+        }
+    }
 
     /// The operator has ordered something.
     pub(crate) fn obey(&mut self, order: &Order, now: Instant) {
@@ -227,7 +283,8 @@ impl Entry {
         let ordered = Ordered::default();
         let health = checks.health.map(Health::new);
         let agent = checks.agent.then(Agent::default);
-        let (condition, reason) = judge(&found, ordered, health.as_ref(), agent.as_ref());
+        let passive = Passive::default();
+        let (condition, reason) = judge(&found, ordered, health.as_ref(), agent.as_ref(), &passive);
         let member = Member {
             id,
             address: found.address.clone(),
@@ -238,12 +295,13 @@ impl Entry {
             zone: found.zone.clone(),
             labels: found.labels.clone(),
             limits: found.limits,
+            load: Arc::default(),
             condition,
             reason,
             since: Instant::now(),
             returned: None,
         };
-        Entry { id, found, ordered, health, agent, member: Arc::new(member) }
+        Entry { id, found, ordered, health, agent, passive, member: Arc::new(member) }
     }
 
     /// Whether it is taken out, and its checks rest.
@@ -254,7 +312,8 @@ impl Entry {
     /// Makes a new member when something that workers know has changed; says whether.
     fn refresh(&mut self, now: Instant) -> bool {
         let agent = self.agent.as_ref();
-        let (condition, reason) = judge(&self.found, self.ordered, self.health.as_ref(), agent);
+        let (condition, reason) =
+            judge(&self.found, self.ordered, self.health.as_ref(), agent, &self.passive);
         let Found { priority, zone, labels, limits, weight, .. } = &self.found;
         let weight = agent.map_or(*weight, |agent| agent.weigh(*weight));
         let weight = self.ordered.weight.unwrap_or(weight);
@@ -301,6 +360,7 @@ fn judge(
     ordered: Ordered,
     health: Option<&Health>,
     agent: Option<&Agent>,
+    passive: &Passive,
 ) -> (Condition, Arc<str>) {
     let (state, who) = intended(found, ordered, agent);
     if state == AdminState::Maintenance {
@@ -316,6 +376,9 @@ fn judge(
     if state == AdminState::Drain {
         return (Condition::Drain, who);
     }
+    if let Some(reason) = passive.ejected() {
+        return (Condition::Ejected, Arc::clone(reason));
+    }
     (Condition::Up, health.map_or_else(Arc::default, |health| Arc::clone(health.reason())))
 }
 
@@ -330,6 +393,18 @@ fn intended(found: &Found, ordered: Ordered, agent: Option<&Agent>) -> (AdminSta
             (AdminState::Maintenance, Arc::clone(reason))
         }
         (configured, _) => (configured, "configured".into()),
+    }
+}
+
+/// What happened to a breaker, for the operator.
+fn news_of(change: BreakerChange) -> String {
+    match change {
+        BreakerChange::Opened { failures, requests } => {
+            format!("the breaker is open ({failures} of {requests} requests failed)")
+        }
+        BreakerChange::Reopened => "the breaker is open again (a probe failed)".to_owned(),
+        BreakerChange::HalfOpened => "the breaker is half-open (probes go through)".to_owned(),
+        BreakerChange::Closed => "the breaker is closed (all probes succeeded)".to_owned(),
     }
 }
 

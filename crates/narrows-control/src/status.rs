@@ -1,38 +1,121 @@
 //! The state of all upstreams, for people and programs.
+//!
+//! Counters end in `_total`, count from the start of the process and are as of about a second ago. The names are those of the metrics, which
+//! begin with `narrows_upstream_` and `narrows_endpoint_`.
+//!
+//! | of an upstream | |
+//! |---|---|
+//! | `retries_total` | attempts after the first one |
+//! | `retries_denied_total` | further attempts that the budget or a limit did not allow |
+//! | `hedges_total` | attempts beside another one |
+//! | `hedges_won_total` | those whose answer was taken |
+//! | `mirrors_answered_total` | copies of other upstreams' requests that were answered here |
+//! | `mirrors_failed_total` | those that were not |
+//! | `mirrors_skipped_total` | requests that were chosen and not copied |
+//! | `requests_waiting` | requests and flows in the queue now |
+//! | `queued_total` | those that have waited |
+//! | `queue_full_total` | those that found the queue full, or that might not wait |
+//! | `queue_timed_out_total` | those that waited in vain |
+//! | `overloaded_total` | those that a limit of the whole upstream refused |
+//! | `breaker` | `closed`, `open`, `half-open`; absent where there is none |
+//! | `breaker_opened_total` | how often it opened |
+//! | `breaker_refused_total` | requests that it refused |
+//!
+//! | of an endpoint | |
+//! |---|---|
+//! | `state`, `reason`, `for_seconds` | its condition, why, and for how long |
+//! | `weight`, `priority` | as they are used |
+//! | `requests_running` | requests, flows or sessions there now |
+//! | `requests_total` | attempts, flows or sessions that were begun there |
+//! | `connections_open` | idle ones included |
+//! | `connect_failures_total` | attempts that found no connection |
+//! | `resets_total` | attempts whose connection broke before an answer |
+//! | `timeouts_total` | attempts without an answer in time |
+//! | `bad_statuses_total` | attempts answered with a status that is a failure |
+//! | `failures_in_a_row` | since the last success |
+//! | `ejections_total` | how often its traffic took it out |
+//! | `health`, `agent` | what its checks and its agent say, where it has them |
 
-use crate::roster::Roster;
-use narrows_plan::Plan;
-use serde_json::json;
+use crate::roster::{Entry, Roster};
+use narrows_plan::{Action, Plan, Protocol, Upstream};
+use narrows_upstream::{Totals, UpstreamLoad};
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// The state of all upstreams as JSON.
-pub(crate) fn describe(plan: &Plan, rosters: &[RefCell<Roster>]) -> Arc<str> {
-    let upstreams = plan.upstreams.iter().zip(rosters).map(|(upstream, roster)| {
-        let roster = roster.borrow();
-        let endpoints: Vec<_> = roster
-            .entries
+/// Whether a route tells the state.
+pub(crate) fn is_wanted(plan: &Plan) -> bool {
+    plan.listeners.iter().any(|listener| match &listener.protocol {
+        Protocol::Http(http) => http
+            .routes
             .iter()
-            .map(|entry| {
-                let member = &entry.member;
-                let mut described = json!({
-                    "endpoint": member.label,
-                    "state": member.condition.name(),
-                    "reason": &*member.reason,
-                    "for_seconds": member.since.elapsed().as_secs(),
-                    "weight": member.weight,
-                    "priority": member.priority,
-                });
-                if let (Some(health), Some(check)) = (&entry.health, &upstream.health) {
-                    described["health"] = health.describe(check.kind.name());
-                }
-                if let Some(agent) = &entry.agent {
-                    described["agent"] = agent.describe();
-                }
-                described
-            })
-            .collect();
-        json!({ "upstream": upstream.name, "endpoints": endpoints })
+            .chain(http.fallback.as_deref())
+            .any(|route| matches!(route.action, Action::Status)),
+        Protocol::Tcp(_) | Protocol::Udp(_) => false,
+    })
+}
+
+/// The state of all upstreams as JSON.
+pub(crate) fn describe(plan: &Plan, rosters: &[RefCell<Roster>], loads: &[Arc<UpstreamLoad>]) -> Arc<str> {
+    let upstreams = plan.upstreams.iter().zip(rosters).zip(loads);
+    let upstreams: Vec<_> =
+        upstreams.map(|((upstream, roster), load)| of_upstream(upstream, &roster.borrow(), load)).collect();
+    format!("{:#}\n", json!({ "upstreams": upstreams })).into()
+}
+
+fn of_upstream(upstream: &Upstream, roster: &Roster, load: &UpstreamLoad) -> Value {
+    let totals = load.totals();
+    let (queued, full, timed_out) = load.queue.totals();
+    let mut told = json!({
+        "upstream": upstream.name,
+        "retries_total": totals.retries,
+        "retries_denied_total": totals.retries_denied,
+        "hedges_total": totals.hedges,
+        "hedges_won_total": totals.hedges_won,
+        "mirrors_answered_total": totals.mirrors_answered,
+        "mirrors_failed_total": totals.mirrors_failed,
+        "mirrors_skipped_total": totals.mirrors_skipped,
+        "requests_waiting": load.queue.waiting(),
+        "queued_total": queued,
+        "queue_full_total": full,
+        "queue_timed_out_total": timed_out,
+        "overloaded_total": totals.overloaded,
     });
-    format!("{:#}\n", json!({ "upstreams": upstreams.collect::<Vec<_>>() })).into()
+    if let Some(breaker) = &load.breaker {
+        told["breaker"] = json!(breaker.state().name());
+        told["breaker_opened_total"] = json!(breaker.opened());
+        told["breaker_refused_total"] = json!(totals.breaker_refused);
+    }
+    told["endpoints"] = roster.entries.iter().map(|entry| of_endpoint(upstream, entry)).collect();
+    told
+}
+
+fn of_endpoint(upstream: &Upstream, entry: &Entry) -> Value {
+    let member = &entry.member;
+    let Totals { requests, connect_failures, resets, timeouts, bad_statuses, running, connections } =
+        member.load.tally.totals();
+    let mut told = json!({
+        "endpoint": member.label,
+        "state": member.condition.name(),
+        "reason": &*member.reason,
+        "for_seconds": member.since.elapsed().as_secs(),
+        "weight": member.weight,
+        "priority": member.priority,
+        "requests_running": running,
+        "requests_total": requests,
+        "connections_open": connections,
+        "connect_failures_total": connect_failures,
+        "resets_total": resets,
+        "timeouts_total": timeouts,
+        "bad_statuses_total": bad_statuses,
+        "failures_in_a_row": member.load.failures(),
+        "ejections_total": entry.passive.ejections(),
+    });
+    if let (Some(health), Some(check)) = (&entry.health, &upstream.health) {
+        told["health"] = health.describe(check.kind.name());
+    }
+    if let Some(agent) = &entry.agent {
+        told["agent"] = agent.describe();
+    }
+    told
 }

@@ -120,9 +120,14 @@ impl Client {
         Ok(Client { send, shared })
     }
 
+    /// Whether another message can begin now.
+    pub fn has_room(&self) -> bool {
+        !self.is_closed() && self.running() < self.capacity()
+    }
+
     /// A stream for one request in HTTP/1.1 form; `None` when the connection takes no further one now or ever.
     pub fn open(&self) -> Option<Stream> {
-        if self.is_closed() || self.running() >= self.capacity() {
+        if !self.has_room() {
             return None;
         }
         let mut send = self.send.clone();

@@ -169,6 +169,9 @@ impl Answer {
                 "Proxy-Status: narrows; error={}; details=\"{}\"\r\n",
                 meaning.proxy_status, meaning.code
             );
+            if let Some(seconds) = fault.retry_after() {
+                let _ = write!(out, "Retry-After: {seconds}\r\n");
+            }
         }
         if let Some((status, sentence)) = self.grpc {
             let _ = write!(out, "grpc-status: {status}\r\ngrpc-message: {sentence}\r\n");

@@ -115,6 +115,11 @@ impl Timing {
         }
     }
 
+    /// When the whole exchange is over.
+    pub(crate) fn whole(&self) -> Tick {
+        self.whole
+    }
+
     /// Whether it is the whole exchange that took too long.
     pub(crate) fn is_over(&self, watch: &Watch) -> bool {
         watch.now() >= self.whole

@@ -2,7 +2,7 @@
 
 use narrows_http2::Failure;
 use narrows_tls::{CertificateFault, TlsFault};
-use narrows_upstream::{ConnectFailure, Unavailable};
+use narrows_upstream::{ConnectFailure, Shed, ShedCause, Unavailable};
 use narrows_wire::http1::{BodyError, HeadError};
 use narrows_wire::proxy_protocol::InvalidHeader;
 use narrows_wire::target::TargetError;
@@ -38,6 +38,10 @@ pub enum Fault {
     NoEndpoint,
     /// The endpoint that the client sticks to is not available, and no other may serve it.
     StickyEndpointDown,
+    /// The upstream is spared the request.
+    Shed(Shed),
+    /// The endpoint of a flow, tunnel or session went down, and the upstream wants an end then.
+    EndpointDown,
     /// No endpoint could be reached.
     Connect(ConnectFailure),
     /// The upstream closed before it answered.
@@ -118,6 +122,19 @@ impl From<Unavailable> for Fault {
 }
 
 impl Fault {
+    /// Seconds after which a request that was not served for want of room is worth another try.
+    pub fn retry_after(self) -> Option<u32> {
+        match self {
+            Fault::Shed(shed) => Some(shed.retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether it speaks against the upstream.
+    pub fn is_upstream(self) -> bool {
+        self.meaning().side == Side::Upstream
+    }
+
     /// The table.
     pub fn meaning(self) -> Meaning {
         use Side::{Downstream, Proxy, Upstream};
@@ -199,6 +216,21 @@ impl Fault {
                 "sticky-endpoint-down",
                 "destination_unavailable",
                 "The server behind that this client belongs to is not available.",
+            ),
+            Fault::Shed(Shed { cause, .. }) => return shed(cause),
+            Fault::EndpointDown => (
+                Upstream,
+                503,
+                "endpoint-down",
+                "connection_terminated",
+                "The server behind is not available any more.",
+            ),
+            Fault::Connect(ConnectFailure::Full) => (
+                Proxy,
+                503,
+                "connection-limit",
+                "connection_limit_reached",
+                "The server behind has as many connections as it may.",
             ),
             Fault::Connect(ConnectFailure::Refused) => (
                 Upstream,
@@ -390,6 +422,33 @@ impl Fault {
         };
         Meaning { side, status, code, proxy_status, sentence }
     }
+}
+
+/// A request that an upstream is spared.
+fn shed(cause: ShedCause) -> Meaning {
+    let (code, proxy_status, sentence) = match cause {
+        ShedCause::QueueFull => (
+            "queue-full",
+            "connection_limit_reached",
+            "All servers behind are busy, and too many wait for them.",
+        ),
+        ShedCause::QueueTimedOut => (
+            "queue-timed-out",
+            "connection_limit_reached",
+            "All servers behind were busy for as long as a request may wait.",
+        ),
+        ShedCause::BreakerOpen => (
+            "breaker-open",
+            "destination_unavailable",
+            "Too many requests to the servers behind have failed; they get none for a while.",
+        ),
+        ShedCause::Overloaded => (
+            "upstream-overloaded",
+            "connection_limit_reached",
+            "The servers behind run as many requests as they can.",
+        ),
+    };
+    Meaning { side: Side::Proxy, status: 503, code, proxy_status, sentence }
 }
 
 /// A client's handshake that failed.

@@ -7,6 +7,7 @@ mod discard;
 mod forwarding;
 mod hedge;
 mod lane;
+mod queue;
 mod relay;
 mod tries;
 
@@ -52,6 +53,7 @@ pub(crate) async fn life<'a>(
     // The part of the body that came with the head stays in the leftover until an endpoint has answered.
     let body_start =
         upload.admit(&downstream.leftover).map_err(|fault: FlowFault| refused(fault.of_request()))?;
+    let entered = forwarding.cluster.enter().map_err(|shed| refused(Fault::Shed(shed)))?;
     let mut copies = Copies::choose(forwarding);
     if !copies.is_empty() {
         let first = &downstream.leftover[..body_start];
@@ -63,11 +65,16 @@ pub(crate) async fn life<'a>(
         }
     }
     let mut tries = Tries::new(forwarding, downstream, body_start, !copies.is_empty());
-    let answered = tries.life(downstream, &mut upload, memory, outcome).await;
+    let answered = tries.life(downstream, &mut upload, memory, outcome, &entered).await;
     drop(tries);
-    if let Ok(answered) = &answered {
-        let received = &answered.buffer[..answered.end];
-        forwarding.wants.answered(&answered.endpoint, request, received, &memory.head);
+    match &answered {
+        Ok(answered) => {
+            entered.answered(memory.head.status);
+            let received = &answered.buffer[..answered.end];
+            forwarding.wants.answered(&answered.endpoint, request, received, &memory.head);
+        }
+        Err(fault) if fault.is_upstream() => entered.failed(),
+        Err(_) => {}
     }
     downstream.leftover.drain(..body_start);
     if copies.is_empty() {
@@ -161,7 +168,7 @@ async fn switch_protocols(
     answered: Answered,
     outcome: &mut Outcome<'_>,
 ) -> Next {
-    let Answered { mut connection, buffer, end, unsent, running: _running, .. } = answered;
+    let Answered { mut connection, buffer, end, unsent, running: _running, endpoint, .. } = answered;
     let AnswerMemory { head: response, out, .. } = memory;
     let received = &buffer[..end];
     outcome.status = response.status;
@@ -172,7 +179,12 @@ async fn switch_protocols(
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);
     let from_client = [unsent, std::mem::take(&mut downstream.leftover)].concat();
-    let ends = tunnel::Ends { client: &mut downstream.stream, server: &mut connection.stream };
+    let ends = tunnel::Ends {
+        client: &mut downstream.stream,
+        server: &mut connection.stream,
+        endpoint: &endpoint,
+        is_unproven: false,
+    };
     let idle = forwarding.route.timeouts.tunnel_idle;
     let moved = tunnel::life(worker, &downstream.watch, idle, ends, &from_client, out).await;
     outcome.received = moved.received;

@@ -18,6 +18,7 @@ mod http2;
 mod mirror;
 mod outgoing;
 mod preface;
+mod queueing;
 mod record;
 mod request;
 mod run;

@@ -11,7 +11,7 @@ use crate::outgoing::write_request_head;
 use crate::preface::preface;
 use copy::Copy;
 use narrows_plan::Mirror;
-use narrows_upstream::{Tried, Wanted};
+use narrows_upstream::{Need, Tried, Wanted};
 use narrows_wire::http1::BodyFraming;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -119,7 +119,8 @@ fn copy(
 ) -> Option<Copy> {
     let Forwarding { worker, listener, route, matched_prefix, request, .. } = *forwarding;
     let cluster = worker.cluster(mirror.upstream);
-    let endpoint = cluster.pick(&Wanted::new(request.client, &Tried::default())).ok()?;
+    let tried = Tried::default();
+    let (endpoint, running) = cluster.reserve(&Wanted::new(request.client, &tried), Need::Request).ok()?;
     let mut out = Vec::new();
     let prefix = matched_prefix.map(|length| &request.path[..length]);
     write_request_head(
@@ -134,7 +135,7 @@ fn copy(
     body.iter().for_each(|part| out.extend_from_slice(part));
     Some(Copy {
         upstream: std::sync::Arc::clone(&cluster.upstream),
-        running: endpoint.begin(),
+        running,
         endpoint,
         preface: preface(cluster.upstream.proxy_protocol, arrival, ""),
         out,

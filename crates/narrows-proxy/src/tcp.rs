@@ -4,6 +4,7 @@ use crate::flow_facts::FlowFacts;
 use crate::forward::pause;
 use crate::gate::{self, Arrival};
 use crate::preface::preface;
+use crate::queueing::{self, Reserved};
 use crate::tunnel::{self, Ends, Moved};
 use crate::wants::Wants;
 use crate::worker::{OpenConnection, Place, Worker};
@@ -11,7 +12,7 @@ use crate::{Fault, record, secure};
 use narrows_observe::AccessRecord;
 use narrows_plan::{Protocol, Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
-use narrows_upstream::{AttemptFailure, Cluster, Connection, EndpointState, Purpose, Running, Tried};
+use narrows_upstream::{Cluster, Connection, EndpointState, Need, Purpose, Tried, Unavailable, Wanted};
 use narrows_wire::client_hello::{self, Peek};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -96,15 +97,30 @@ async fn carry<'a>(
     let wants = Wants::of_flow(&facts, cluster, worker.sticky(upstream));
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
-    let (mut connection, running) =
-        connect(worker, cluster, listener, &wants, watch, &preface, outcome).await?;
+    let entered = cluster.enter().map_err(Fault::Shed)?;
+    let mut received = hello.received.map_or(Vec::new(), |(buffer, length)| buffer[..length].to_vec());
+    let client = Client { stream, received: &mut received };
+    let connected = connect(worker, cluster, listener, &wants, client, watch, &preface, outcome).await;
+    if connected.as_ref().is_err_and(|fault| fault.is_upstream()) {
+        entered.failed();
+    }
+    let (mut connection, (endpoint, running)) = connected?;
+    entered.answered(0);
 
-    let received = hello.received.as_ref().map_or(&[][..], |(buffer, length)| &buffer[..*length]);
-    let ends = Ends { client: stream, server: &mut connection.stream };
+    let ends =
+        Ends { client: stream, server: &mut connection.stream, endpoint: &endpoint, is_unproven: true };
     // Boxed apart, so that a waiting flow is small.
-    outcome.moved = tunnel::life(worker, watch, listener.timeouts.idle, ends, received, &[]).await;
+    outcome.moved = tunnel::life(worker, watch, listener.timeouts.idle, ends, &received, &[]).await;
+    drop(connection);
     drop(running);
     Ok(())
+}
+
+/// A client whose flow has no server yet.
+struct Client<'a> {
+    stream: &'a mut Stream,
+    /// What it sent already.
+    received: &'a mut Vec<u8>,
 }
 
 /// What a client hello said, with the bytes that it came in.
@@ -171,16 +187,24 @@ async fn connect<'a>(
     cluster: &'a Cluster,
     listener: &TcpListener,
     wants: &Wants<'_>,
+    mut client: Client<'_>,
     watch: &Watch,
     preface: &[u8],
     outcome: &mut Outcome<'a>,
-) -> Result<(Connection, Running), Fault> {
+) -> Result<(Connection, Reserved), Fault> {
     let mut tried = Tried::default();
     let mut fault = None;
     let policy = &cluster.upstream.retry;
     for number in 0..=policy.limit {
-        let endpoint = match cluster.pick(&wants.wanted(&tried)) {
-            Ok(endpoint) => endpoint,
+        let wanted = wants.wanted(&tried);
+        let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
+            Ok(reserved) => reserved,
+            Err(Unavailable::Full) => {
+                match Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await {
+                    Err(Fault::NoEndpoint) => break,
+                    reserved => reserved?,
+                }
+            }
             Err(why) => return Err(fault.unwrap_or(why.into())),
         };
         if let (Some(last), false) = (number.checked_sub(1), policy.backoff.is_zero()) {
@@ -189,15 +213,13 @@ async fn connect<'a>(
         }
         outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;
-        let running = endpoint.begin();
         match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
             Ok(connection) => {
-                endpoint.succeeded(None);
                 wants.reached(&endpoint);
-                return Ok((connection, running));
+                return Ok((connection, (endpoint, running)));
             }
             Err(failure) => {
-                endpoint.failed(AttemptFailure::Connect);
+                endpoint.not_connected(failure);
                 fault = Some(Fault::Connect(failure));
             }
         }
@@ -207,6 +229,34 @@ async fn connect<'a>(
         tried.add(endpoint.id());
     }
     Err(fault.unwrap_or(Fault::NoEndpoint))
+}
+
+/// Waits in the queue for an endpoint that has room. What the client sends meanwhile is kept, as far as it goes.
+async fn wait(
+    worker: &Worker,
+    cluster: &Cluster,
+    wanted: &Wanted<'_>,
+    client: &mut Client<'_>,
+    watch: &Watch,
+) -> Result<Reserved, Fault> {
+    /// A client that sends more has to wait with the rest.
+    const AHEAD_BYTES: usize = 16 << 10;
+    let mut is_read = true;
+    let reserve = || cluster.reserve_in_turn(wanted, Need::Flow);
+    queueing::wait(cluster, 0, watch, watch.never(), reserve, |context| {
+        while is_read && client.received.len() < AHEAD_BYTES {
+            let mut buffer = worker.buffers.take(0);
+            match client.stream.poll_read(context, &mut buffer) {
+                // One that only closed its half may still want an answer.
+                Poll::Ready(Ok(0)) => is_read = false,
+                Poll::Ready(Ok(count)) => client.received.extend_from_slice(&buffer[..count]),
+                Poll::Ready(Err(_)) => return Err(Fault::ClientGone),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 fn add_record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {

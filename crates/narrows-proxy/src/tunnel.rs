@@ -4,6 +4,7 @@ use crate::Fault;
 use crate::flow::{Flow, FlowFault};
 use crate::worker::Worker;
 use narrows_runtime::{Stream, Watch};
+use narrows_upstream::{AttemptFailure, EndpointState};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +13,10 @@ use std::time::Duration;
 pub(crate) struct Ends<'a> {
     pub(crate) client: &'a mut Stream,
     pub(crate) server: &'a mut Stream,
+    /// Whose end `server` is.
+    pub(crate) endpoint: &'a EndpointState,
+    /// Whether the endpoint has only accepted the connection so far: its first byte proves it well, and a reset before that is a failure.
+    pub(crate) is_unproven: bool,
 }
 
 /// What was moved.
@@ -25,7 +30,8 @@ pub(crate) struct Moved {
     pub(crate) fault: Option<Fault>,
 }
 
-/// Moves bytes until both directions have ended, one failed, or nothing moved for `idle`. `from_client` and
+/// Moves bytes until both directions have ended, one failed, nothing moved for `idle`, or the endpoint went down and its upstream wants an
+/// end then. `from_client` and
 /// `to_client` were received before. The end of one direction is passed on and leaves the other open.
 pub(crate) async fn life(
     worker: &Worker,
@@ -37,13 +43,29 @@ pub(crate) async fn life(
 ) -> Moved {
     let mut up = Direction::new(worker, from_client);
     let mut down = Direction::new(worker, to_client);
-    let Ends { client, server } = ends;
+    let Ends { client, server, endpoint, mut is_unproven } = ends;
+    let mut ending = endpoint.ending().map(Box::pin);
     watch.set(idle);
     let result = poll_fn(|context| {
-        up.poll(context, worker, client, server)?;
-        down.poll(context, worker, server, client)?;
+        let moved =
+            up.poll(context, worker, client, server).map_err(|failed| failed == Failed::To).and_then(|()| {
+                down.poll(context, worker, server, client).map_err(|failed| failed == Failed::From)
+            });
+        if is_unproven && (down.flow.payload > 0 || moved == Err(true)) {
+            is_unproven = false;
+            match down.flow.payload {
+                0 => endpoint.failed(AttemptFailure::Reset),
+                _ => endpoint.succeeded(None),
+            }
+        }
+        if moved.is_err() {
+            return Poll::Ready(Err(Fault::FlowReset));
+        }
         if up.shut && down.shut {
             return Poll::Ready(Ok(()));
+        }
+        if ending.as_mut().is_some_and(|ending| ending.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Err(Fault::EndpointDown));
         }
         if up.take_progress() | down.take_progress() {
             watch.set(idle);
@@ -57,6 +79,13 @@ pub(crate) async fn life(
         server.reset_on_close();
     }
     Moved { received: up.flow.payload, sent: down.flow.payload, fault: result.err() }
+}
+
+/// Which end of a direction failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    From,
+    To,
 }
 
 struct Direction {
@@ -86,7 +115,7 @@ impl Direction {
         worker: &Worker,
         from: &mut Stream,
         to: &mut Stream,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Failed> {
         if self.shut {
             return Ok(());
         }
@@ -97,8 +126,8 @@ impl Direction {
                 let _ = to.shutdown_write();
                 Ok(())
             }
-            Poll::Ready(Err(FlowFault::Write | FlowFault::Read)) => Err(Fault::FlowReset),
-            Poll::Ready(Err(_)) => Err(Fault::FlowReset),
+            Poll::Ready(Err(FlowFault::Write)) => Err(Failed::To),
+            Poll::Ready(Err(_)) => Err(Failed::From),
             Poll::Pending => Ok(()),
         }
     }

@@ -19,7 +19,7 @@ use crate::worker::{Place, Worker};
 use affinity::Affinity;
 use ending::Refusals;
 use hellos::Hellos;
-use narrows_plan::{Protocol, UdpListener};
+use narrows_plan::{Protocol, UdpListener, WhenDown};
 use narrows_runtime::{Arrivals, DatagramListener, Inbox, Outbox, Tick, Watch};
 use sessions::Sessions;
 use socket2::Socket;
@@ -104,6 +104,8 @@ struct Flows<'w> {
     /// Until when a session lives on which something moves now.
     expires: Tick,
     is_draining: bool,
+    /// Whether a session may have to move because its endpoint went down.
+    moves: bool,
 }
 
 impl<'w> Flows<'w> {
@@ -132,6 +134,7 @@ impl<'w> Flows<'w> {
             watch: worker.deadlines.watch(),
             expires: Tick::NEVER,
             is_draining: false,
+            moves: worker.plan.upstreams.iter().any(|upstream| upstream.when_down == WhenDown::Close),
         })
     }
 

@@ -95,7 +95,8 @@ impl Worker {
         let zone = plan.settings.zone.as_deref();
         let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
-            Cluster::new(upstream, id, number, tls.connector(id), reporter, zone)
+            let cluster = Cluster::new(upstream, id, number, tls.connector(id), reporter, zone);
+            cluster.sharing(&link.loads[id.0 as usize])
         });
         let clusters = clusters.collect();
         let upstreams = (0..).map(UpstreamId).zip(&plan.upstreams);
@@ -152,6 +153,7 @@ impl Worker {
         if let Some(log) = &self.log {
             log.flush();
         }
+        self.clusters.iter().for_each(Cluster::tick);
         if ticks.is_multiple_of(PRUNE_TICKS) {
             let now = self.now();
             self.clusters.iter().for_each(|cluster| cluster.prune(now));

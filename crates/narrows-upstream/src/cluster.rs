@@ -1,16 +1,18 @@
 //! One upstream as one worker sees it.
 
+use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::candidate::Candidate;
 use crate::chance::mix;
 use crate::clock::Clock;
 use crate::endpoint::{EndpointState, Making};
-use crate::members::Surroundings;
+use crate::members::{Surroundings, has_room};
 use crate::membership::{EndpointId, Member, Membership};
 use crate::mirroring::Mirroring;
 use crate::report::Reporter;
 use crate::subsets::Subsets;
 use crate::tiers::{Ground, Place, Priority, Rules, Tiers};
+use crate::upstream_load::UpstreamLoad;
 use crate::wanted::{Unavailable, Wanted};
 use narrows_plan::{Balance, Upstream, UpstreamId};
 use narrows_runtime::Tick;
@@ -29,9 +31,11 @@ pub struct Cluster {
     pub budget: Budget,
     /// The copies that it gets of other upstreams' requests.
     pub mirroring: Rc<Mirroring>,
-    making: Making,
+    pub(crate) making: Making,
     rules: Rules,
     state: RefCell<State>,
+    /// What its requests pass before an endpoint is chosen.
+    pub(crate) admission: Admission,
 }
 
 /// What changes with the membership.
@@ -68,17 +72,21 @@ impl Cluster {
             seed: mix(mix(seed as u64) ^ u64::from(id.0)),
         };
         let rules = Rules { balancing: upstream.balancing.clone(), zone: zone.map(Into::into), seed, around };
-        let making =
-            Making { upstream: Arc::clone(&upstream), id, connector: connector.cloned(), reporter, clock };
+        let shared = UpstreamLoad::new(&upstream);
+        let admission = Admission::new(&upstream, id, seed, &shared, &reporter);
+        let making = Making {
+            upstream: Arc::clone(&upstream),
+            id,
+            connector: connector.cloned(),
+            reporter,
+            clock,
+            shared,
+            worker: seed,
+        };
         let state = State::new(Arc::default(), Vec::new(), Rc::new(rules.clone()));
-        Cluster {
-            upstream,
-            budget: Budget::default(),
-            mirroring: Rc::default(),
-            making,
-            rules,
-            state: RefCell::new(state),
-        }
+        let budget = Budget::default();
+        let mirroring = Rc::default();
+        Cluster { upstream, budget, mirroring, making, rules, state: RefCell::new(state), admission }
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close. Members that are the same `Arc` as before
@@ -96,6 +104,7 @@ impl Cluster {
             && changes.clone().all(|(_, (before, now))| self.moves_nothing(before, now))
         {
             changes.for_each(|(position, (_, now))| state.change(position, now));
+            self.admission.changed(&state.endpoints);
             return;
         }
         let mut known: HashMap<EndpointId, Rc<EndpointState>> = std::mem::take(&mut state.endpoints)
@@ -118,6 +127,7 @@ impl Cluster {
         }
         rules.around.seed = mix(state.rules.around.seed);
         *state = State::new(Arc::clone(membership), endpoints, Rc::new(rules));
+        self.admission.changed(&state.endpoints);
     }
 
     /// Holds the clock for tests.
@@ -207,6 +217,11 @@ impl Cluster {
             endpoint.prune(now);
             endpoint.tell();
         }
+        self.admission.tell(self.budget.counts(), self.mirroring.counts());
+    }
+
+    pub(crate) fn each_endpoint(&self, mut visit: impl FnMut(&EndpointState)) {
+        self.state.borrow().endpoints.iter().for_each(|endpoint| visit(endpoint));
     }
 
     /// Closes every idle connection and says how many there were (descriptors ran out, or a drain began).
@@ -269,7 +284,7 @@ fn candidate(endpoint: &EndpointState, wanted: &Wanted<'_>) -> Candidate {
         panics: false,
         running: endpoint.running(),
         was_tried: wanted.tried.contains(endpoint.id()),
-        is_full: !endpoint.has_room(),
+        is_full: !has_room(endpoint),
         score: None,
         is_chosen: false,
     }

@@ -1,6 +1,6 @@
 //! Making a connection to an endpoint: the socket, TLS, HTTP/2.
 
-use crate::{Connection, EndpointState};
+use crate::{AttemptFailure, Connection, EndpointState};
 use narrows_http2::{Client, Failure};
 use narrows_plan::{Address, UpstreamProtocol};
 use narrows_runtime::{Stream, Tick, Watch};
@@ -26,6 +26,8 @@ pub enum ConnectFailure {
     Tls(TlsFault),
     /// It does not speak HTTP/2.
     Http2,
+    /// It has as many connections as it may; nothing was tried. Comes only when somebody else was faster.
+    Full,
 }
 
 impl ConnectFailure {
@@ -54,7 +56,7 @@ impl EndpointState {
         {
             return Some(connection);
         }
-        self.pool.take(now, certain)
+        self.pool.take(now, certain, |open| self.places.discard(open))
     }
 
     /// Connects within `timeout`, which it sets on `watch`, and sends `preface` before anything else. Requests to an endpoint that speaks
@@ -82,9 +84,16 @@ impl EndpointState {
         } else if self.connector.is_some() {
             Box::pin(self.connect_secure(purpose, watch, preface)).await
         } else {
-            let open = self.open();
+            let open = self.open_within_limit()?;
             let stream = self.dial_within(watch, preface).await?;
             Ok(Connection { stream, requests: 0, born: watch.now(), open })
+        }
+    }
+
+    /// No connection could be made. What this process lacks itself is not the endpoint's failure.
+    pub fn not_connected(&self, failure: ConnectFailure) {
+        if !matches!(failure, ConnectFailure::Exhausted | ConnectFailure::Full) {
+            self.failed(AttemptFailure::Connect);
         }
     }
 
@@ -108,7 +117,7 @@ impl EndpointState {
         watch: &Watch,
         preface: &[u8],
     ) -> Result<Connection, ConnectFailure> {
-        let open = self.open();
+        let open = self.open_within_limit()?;
         let mut stream = self.dial_within(watch, preface).await?;
         let mut is_http2 = self.protocol == UpstreamProtocol::Http2;
         if let Some(connector) = &self.connector {

@@ -2,17 +2,24 @@
 
 use crate::answer_time::AnswerTime;
 use crate::clock::Clock;
+use crate::counts::Counts;
 use crate::membership::{Condition, EndpointId, Member};
 use crate::multiplexed::Multiplexed;
+use crate::places::{Idle, Places, Slot};
 use crate::pool::{Connection, Pool};
 use crate::report::{AttemptFailure, Report, Reporter, Seen};
-use narrows_plan::{Address, Balance, Upstream, UpstreamId, UpstreamProtocol};
+use crate::upstream_load::UpstreamLoad;
+use narrows_plan::{Address, Balance, Upstream, UpstreamId, UpstreamProtocol, WhenDown};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Failures in a row that are all reported; of the further ones, one in as many.
+const TOLD_FAILURES: u32 = 64;
 
 /// One endpoint as one worker sees it. It lives as long as something runs there, also after it was removed.
 #[derive(Debug)]
@@ -46,8 +53,12 @@ pub struct EndpointState {
     answer_time: Option<AnswerTime>,
     clock: Rc<Clock>,
     reporter: Reporter,
-    /// Failures since the last success, as far as this worker knows.
-    failures: Cell<u32>,
+    /// What its limits leave.
+    pub(crate) places: Places,
+    counts: Counts,
+    /// Whether what is bound to it ends when it goes down, and who is to be told.
+    ends_when_down: bool,
+    went_down: Notify,
     /// What was seen since it was told last, where rates are judged.
     seen: Option<Cell<Seen>>,
 }
@@ -60,6 +71,8 @@ pub(crate) struct Making {
     pub(crate) connector: Option<Arc<Connector>>,
     pub(crate) reporter: Reporter,
     pub(crate) clock: Rc<Clock>,
+    pub(crate) shared: Arc<UpstreamLoad>,
+    pub(crate) worker: usize,
 }
 
 impl EndpointState {
@@ -90,7 +103,10 @@ impl EndpointState {
                 .then(|| AnswerTime::new(making.clock.now())),
             clock: Rc::clone(&making.clock),
             reporter: making.reporter.clone(),
-            failures: Cell::new(0),
+            places: Places::new(member, making),
+            counts: Counts::default(),
+            ends_when_down: upstream.when_down == WhenDown::Close,
+            went_down: Notify::new(),
             seen: judges_rates.then(Cell::default),
         })
     }
@@ -99,6 +115,10 @@ impl EndpointState {
     pub(crate) fn update(&self, member: &Arc<Member>) {
         self.condition.set(member.condition);
         self.weight.set(member.weight);
+        self.places.update(member);
+        if self.must_end() {
+            self.went_down.notify_waiters();
+        }
         *self.member.borrow_mut() = Arc::clone(member);
     }
 
@@ -111,8 +131,16 @@ impl EndpointState {
 
     /// Gives a connection back after a request that left it in a known state. One of an endpoint that left is closed.
     pub fn release(&self, connection: Connection, now: Tick) {
-        if self.is_member.get() {
-            self.pool.put(connection, now);
+        if !self.is_member.get() {
+            return;
+        }
+        match self.places.may_idle() {
+            Idle::Kept => self.pool.put(connection, now),
+            Idle::Offered => {
+                self.pool.put(connection, now);
+                self.places.offer();
+            }
+            Idle::Closed => {}
         }
     }
 
@@ -141,11 +169,12 @@ impl EndpointState {
         self.running.get()
     }
 
-    /// Counts one more until the guard is dropped.
+    /// Counts one more until the guard is dropped, whatever the limits.
     pub fn begin(self: &Rc<Self>) -> Running {
         self.running.set(self.running.get() + 1);
+        self.counts.begun();
         self.change_shared_load(|load| load + 1);
-        Running(Rc::clone(self))
+        Running { endpoint: Rc::clone(self), is_limited: false }
     }
 
     /// Connections that this worker has open there or is making, idle ones included.
@@ -155,13 +184,28 @@ impl EndpointState {
 
     /// Counts one more connection until the guard is dropped.
     pub fn open(&self) -> Open {
-        self.open.set(self.open.get() + 1);
-        Open { _counted: Rc::new(Counted(Rc::clone(&self.open))) }
+        self.count_open(None)
     }
 
-    /// Whether another request, flow or session may go there as far as its limits are concerned.
-    pub fn has_room(&self) -> bool {
-        true
+    /// The same for a connection that takes a place.
+    pub(crate) fn count_open(&self, slot: Option<Slot>) -> Open {
+        self.open.set(self.open.get() + 1);
+        Open { _counted: Rc::new(Counted { open: Rc::clone(&self.open), _slot: slot }) }
+    }
+
+    /// Whether flows, tunnels and sessions there are to end: it is down or in maintenance, and the upstream wants that.
+    pub fn must_end(&self) -> bool {
+        self.ends_when_down && matches!(self.condition.get(), Condition::Down | Condition::Maintenance)
+    }
+
+    /// Returns once they are to end; at once when they are. Cancel safe. `None` when they never are.
+    pub fn ending(&self) -> Option<impl Future<Output = ()> + '_> {
+        self.ends_when_down.then_some(async move {
+            let notified = self.went_down.notified();
+            if !self.must_end() {
+                notified.await;
+            }
+        })
     }
 
     /// An attempt ended well; `took` is the time until its answer began, where somebody asks for times.
@@ -169,7 +213,7 @@ impl EndpointState {
         if let (Some(answer_time), Some(took)) = (&self.answer_time, took) {
             answer_time.answered(took, self.clock.now());
         }
-        if self.failures.replace(0) > 0 {
+        if self.places.load.succeeded() {
             self.reporter.report(Report::Recovered { upstream: self.upstream, endpoint: self.id });
         }
         self.count(1, 0, took.unwrap_or_default());
@@ -180,8 +224,12 @@ impl EndpointState {
         if let Some(answer_time) = &self.answer_time {
             answer_time.failed(self.clock.now());
         }
-        self.failures.set(self.failures.get().saturating_add(1));
-        self.reporter.report(Report::Failed { upstream: self.upstream, endpoint: self.id, failure });
+        self.counts.failed(failure);
+        let in_a_row = self.places.load.failed();
+        // The control plane counts for itself once it has been told; it need not be flooded.
+        if in_a_row <= TOLD_FAILURES || in_a_row.is_multiple_of(TOLD_FAILURES) {
+            self.reporter.report(Report::Failed { upstream: self.upstream, endpoint: self.id, failure });
+        }
         self.count(1, 1, Duration::ZERO);
     }
 
@@ -226,12 +274,14 @@ impl EndpointState {
         if seen.attempts > 0 {
             self.reporter.report(Report::Seen { upstream: self.upstream, endpoint: self.id, seen });
         }
+        self.counts.tell(self.running.get(), self.open.get(), &self.places.load.tally);
     }
 
     /// Closes idle connections that have been idle or alive for too long.
     pub(crate) fn prune(&self, now: Tick) {
         self.pool.prune(now);
         self.multiplexed.prune(now);
+        self.places.give_up_spare();
     }
 
     /// Closes every idle connection and says how many there were.
@@ -242,12 +292,25 @@ impl EndpointState {
 
 /// A running request, flow or session; dropping it ends it.
 #[derive(Debug)]
-pub struct Running(Rc<EndpointState>);
+pub struct Running {
+    pub(crate) endpoint: Rc<EndpointState>,
+    /// Whether it takes one of the places that the process has for requests there.
+    pub(crate) is_limited: bool,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.set(self.0.running.get().saturating_sub(1));
-        self.0.change_shared_load(|load| load.saturating_sub(1));
+        let endpoint = &self.endpoint;
+        endpoint.running.set(endpoint.running.get().saturating_sub(1));
+        endpoint.change_shared_load(|load| load.saturating_sub(1));
+        endpoint.places.ended(self.is_limited);
+    }
+}
+
+impl Drop for EndpointState {
+    fn drop(&mut self) {
+        // What it still ran when it left has ended.
+        self.counts.tell(0, 0, &self.places.load.tally);
     }
 }
 
@@ -258,10 +321,13 @@ pub struct Open {
 }
 
 #[derive(Debug)]
-struct Counted(Rc<Cell<u32>>);
+struct Counted {
+    open: Rc<Cell<u32>>,
+    _slot: Option<Slot>,
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.open.set(self.open.get().saturating_sub(1));
     }
 }

@@ -318,11 +318,10 @@ impl<'a> Asking<'a> {
 
     /// Whether a member that is taken was not tried yet and has room.
     pub(crate) fn accepts(&self, member: usize) -> bool {
-        let endpoint = &self.members.endpoints[member];
         if self.was_tried(member) {
             return false;
         }
-        let has_room = endpoint.has_room();
+        let has_room = has_room(&self.members.endpoints[member]);
         if !has_room {
             self.saw_full.set(true);
         }
@@ -336,4 +335,13 @@ impl<'a> Asking<'a> {
     pub(crate) fn saw_full(&self) -> bool {
         self.saw_full.get()
     }
+}
+
+/// Whether an endpoint has room. In tests of choices it has none when they say so.
+pub(crate) fn has_room(endpoint: &EndpointState) -> bool {
+    #[cfg(test)]
+    if crate::tests::is_full(endpoint.id()) {
+        return false;
+    }
+    endpoint.has_room()
 }

@@ -1,5 +1,6 @@
 //! Who belongs to an upstream and how everybody is: what the control plane tells all workers.
 
+use crate::load::Load;
 use crate::table::{Tables, are_alike};
 use narrows_plan::{Address, AdminState, Balance, Endpoint, EndpointLimits, Upstream};
 use std::fmt;
@@ -69,6 +70,8 @@ pub struct Member {
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// What it is given at most, over all workers.
     pub limits: EndpointLimits,
+    /// What runs there; the same in each renewal.
+    pub load: Arc<Load>,
     /// Whether it is taken.
     pub condition: Condition,
     /// Why it is in this condition, for people: `3 checks failed: connection refused`.
@@ -96,6 +99,7 @@ impl Member {
             zone: None,
             labels: Box::default(),
             limits: EndpointLimits::default(),
+            load: Arc::default(),
             condition: Condition::Up,
             reason: "".into(),
             since: Instant::now(),

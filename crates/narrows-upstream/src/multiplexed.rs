@@ -73,6 +73,11 @@ impl Multiplexed {
         None
     }
 
+    /// Whether a request can do without a connection of its own: one has room, or is being made.
+    pub(crate) fn has_room(&self) -> bool {
+        self.is_connecting.get() || self.connections.borrow().iter().any(|shared| shared.client.has_room())
+    }
+
     /// Takes a new connection in.
     pub(crate) fn add(&self, client: Client, now: Tick, open: Open) {
         let shared = Shared { client, born: now, used: now, requests: 0, open };

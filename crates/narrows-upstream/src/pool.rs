@@ -38,8 +38,8 @@ impl Pool {
     }
 
     /// An idle connection that the other end has not closed as far as we know. With `certain` the kernel is asked, for
-    /// requests that must not be repeated.
-    pub fn take(&self, now: Tick, certain: bool) -> Option<Connection> {
+    /// requests that must not be repeated. `discard` gets the places of those that are of no use.
+    pub(crate) fn take(&self, now: Tick, certain: bool, mut discard: impl FnMut(Open)) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         while let Some(mut entry) = idle.pop() {
             let stale = if certain {
@@ -50,6 +50,9 @@ impl Pool {
             if !stale && !self.is_over(&entry, now) {
                 return Some(entry.connection);
             }
+            let Connection { stream, open, .. } = entry.connection;
+            drop(stream);
+            discard(open);
         }
         None
     }
@@ -62,6 +65,11 @@ impl Pool {
         if !spent && idle.len() < self.limits.idle && !connection.stream.is_message() {
             idle.push(Idle { connection, since: now });
         }
+    }
+
+    /// Whether a connection is idle.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.idle.borrow().is_empty()
     }
 
     /// Closes what has been idle or alive for too long.

@@ -1,5 +1,6 @@
 //! What workers tell the control plane of endpoints.
 
+use crate::breaker::BreakerChange;
 use crate::membership::EndpointId;
 use narrows_plan::UpstreamId;
 use std::sync::Arc;
@@ -37,6 +38,13 @@ pub enum Report {
         endpoint: EndpointId,
         /// What it saw.
         seen: Seen,
+    },
+    /// A breaker opened, closed or tries.
+    Breaker {
+        /// The upstream.
+        upstream: UpstreamId,
+        /// What happened.
+        change: BreakerChange,
     },
 }
 

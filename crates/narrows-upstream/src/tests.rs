@@ -3,6 +3,7 @@
 mod candidates;
 mod changes;
 mod even;
+mod full;
 mod keyed;
 mod simulation;
 mod tiers;
@@ -13,6 +14,8 @@ use crate::{
     Wanted,
 };
 use narrows_plan::{Address, Balance, Balancing, Origin, Upstream, UpstreamId};
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +35,21 @@ const ALL: [Balance; 9] = [
     Balance::Ketama,
     Balance::Maglev,
 ];
+
+thread_local! {
+    /// Endpoints that a test has filled, whatever their limits.
+    static FULL: RefCell<HashSet<EndpointId>> = RefCell::default();
+}
+
+/// Whether the test at hand wants an endpoint to be full.
+pub(crate) fn is_full(id: EndpointId) -> bool {
+    FULL.with_borrow(|full| full.contains(&id))
+}
+
+/// Lets exactly these endpoints be full.
+fn fill(ids: impl IntoIterator<Item = u64>) {
+    FULL.set(ids.into_iter().map(EndpointId).collect());
+}
 
 /// A cluster and what its control plane would know.
 pub(crate) struct Site {

@@ -75,7 +75,7 @@ impl Failure {
         match ConnectFailure::from_error(error) {
             ConnectFailure::Refused => Failure::Refused,
             ConnectFailure::TimedOut => Failure::TimedOut,
-            ConnectFailure::Exhausted => Failure::Exhausted,
+            ConnectFailure::Exhausted | ConnectFailure::Full => Failure::Exhausted,
             ConnectFailure::Unreachable | ConnectFailure::Tls(_) | ConnectFailure::Http2 => {
                 Failure::Unreachable
             }

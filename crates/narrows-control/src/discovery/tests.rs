@@ -32,7 +32,8 @@ fn keeper(upstreams: Vec<Upstream>) -> Rc<Keeper> {
         TlsContexts::default(),
         hear,
         watch::channel([].into()).0,
-        watch::channel("".into()).0,
+        None,
+        crate::control::Loads::default(),
     )
 }
 

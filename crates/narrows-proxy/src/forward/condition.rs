@@ -55,7 +55,11 @@ impl Cause {
     fn failure(self, fault: Fault) -> Option<AttemptFailure> {
         match self {
             // We are the ones who have nothing left.
-            Cause::Connect if fault == Fault::Connect(ConnectFailure::Exhausted) => None,
+            Cause::Connect
+                if matches!(fault, Fault::Connect(ConnectFailure::Exhausted | ConnectFailure::Full)) =>
+            {
+                None
+            }
             Cause::Connect => Some(AttemptFailure::Connect),
             Cause::Reset | Cause::Answer => Some(AttemptFailure::Reset),
             Cause::TimedOut => Some(AttemptFailure::Timeout),

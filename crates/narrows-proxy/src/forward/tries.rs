@@ -15,8 +15,12 @@ use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use narrows_plan::RetryPolicy;
 use narrows_runtime::Tick;
-use narrows_upstream::{Again, Connection, EndpointState, Purpose, Retrying, Tried, Unavailable};
+use narrows_upstream::{
+    Again, ConnectFailure, Connection, EndpointState, Entered, Need, Purpose, RetryPlace, Retrying, Running,
+    Tried, Unavailable,
+};
 use narrows_wire::http1::{BodyFraming, ResponseHead};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
@@ -33,7 +37,9 @@ pub(super) struct Tries<'t> {
     is_safe: bool,
     /// Whether what is read of the body is kept.
     is_keeping: bool,
-    tried: Tried,
+    pub(super) tried: Tried,
+    /// The place that was reserved at the endpoint of the next attempt.
+    pub(super) place: Cell<Option<Running>>,
     /// Further attempts.
     left: u32,
     /// What connections begin with.
@@ -60,6 +66,7 @@ impl<'t> Tries<'t> {
             is_safe,
             is_keeping,
             tried: Tried::default(),
+            place: Cell::new(None),
             left: policy.limit,
             // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
             preface: preface(cluster.upstream.proxy_protocol, &downstream.arrival, ""),
@@ -75,11 +82,14 @@ impl<'t> Tries<'t> {
         upload: &mut Flow,
         memory: &mut AnswerMemory,
         outcome: &mut Outcome<'_>,
+        entered: &Entered,
     ) -> Result<Answered, Fault> {
-        let budget = &self.forwarding.cluster.budget;
+        let Forwarding { cluster, .. } = *self.forwarding;
+        let budget = &cluster.budget;
         let _running = budget.begin(self.policy.budget);
-        let mut endpoint = self.pick().map_err(Fault::from)?;
-        let mut retrying: Option<Retrying<'t>> = None;
+        let mut endpoint = self.pick_or_wait(downstream, upload.is_received()).await?;
+        entered.begins();
+        let mut retrying: Option<(Retrying<'t>, RetryPlace)> = None;
         loop {
             let mut pooled = self.reuse(&endpoint, upload);
             // Twice on one endpoint only when the first time was on a connection that had died in the pool.
@@ -108,8 +118,10 @@ impl<'t> Tries<'t> {
             outcome.attempts = self.attempts;
             outcome.endpoint = Some(Rc::clone(last(&ended)));
             let again = self.judge(&ended, memory, upload);
-            let next =
-                again.and_then(|again| Some((self.next(&ended)?, budget.again(self.policy.budget, again)?)));
+            let next = again.and_then(|again| {
+                let (next, place) = (self.next(&ended)?, cluster.take_retry()?);
+                Some((next, (budget.again(self.policy.budget, again)?, place)))
+            });
             let Some((next, allowed)) = next else { return ended.map_err(|failed| failed.fault) };
             retrying = Some(allowed);
             if let Ok(answered) = ended {
@@ -124,7 +136,10 @@ impl<'t> Tries<'t> {
                 Box::pin(backoff::life(self.forwarding, self.policy, number, downstream, is_received))
                     .await?;
             }
-            endpoint = next;
+            endpoint = match next {
+                Next::At(endpoint) => endpoint,
+                Next::Queue => self.pick_or_wait(downstream, upload.is_received()).await?,
+            };
         }
     }
 
@@ -147,18 +162,23 @@ impl<'t> Tries<'t> {
         }
     }
 
-    /// The endpoint for another attempt, while there is one.
-    fn next(&mut self, ended: &Result<Answered, Failed>) -> Option<Rc<EndpointState>> {
+    /// Where another attempt is made, while there is an endpoint for it.
+    fn next(&mut self, ended: &Result<Answered, Failed>) -> Option<Next> {
         if self.left == 0 {
             return None;
         }
         // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
         let is_refused = matches!(ended, Err(Failed { cause: Cause::Refused, .. }));
         if is_refused && self.forwarding.cluster.is_single() {
-            return Some(Rc::clone(last(ended)));
+            self.place.set(last(ended).try_begin(Need::Request));
+            return Some(Next::At(Rc::clone(last(ended))));
         }
         self.tried.add(last(ended).id());
-        self.pick().ok()
+        match self.pick() {
+            Ok(endpoint) => Some(Next::At(endpoint)),
+            Err(Unavailable::Full) => Some(Next::Queue),
+            Err(Unavailable::Down | Unavailable::Tried | Unavailable::Sticky) => None,
+        }
     }
 
     /// A connection that is there already. One for a request that must not be repeated is looked at more closely.
@@ -194,13 +214,17 @@ impl<'t> Tries<'t> {
             None if self.hedge_after.is_some() => self.connecting(endpoint),
             None => return None,
         };
-        Some(Lane::new(Rc::clone(endpoint), endpoint.begin(), stage, is_reused, self.began()))
+        Some(Lane::new(Rc::clone(endpoint), self.take_place(endpoint)?, stage, is_reused, self.began()))
     }
 
     /// A lane on a new connection.
     async fn new_lane(&self, endpoint: &Rc<EndpointState>, downstream: &Downstream) -> Result<Lane, Failed> {
         let Forwarding { route, timing, .. } = *self.forwarding;
-        let (running, began, watch) = (endpoint.begin(), self.began(), &downstream.watch);
+        let Some(running) = self.take_place(endpoint) else {
+            let (fault, endpoint) = (Fault::Connect(ConnectFailure::Full), Rc::clone(endpoint));
+            return Err(Failed { fault, cause: Cause::Connect, endpoint, is_unsent: true, is_reused: false });
+        };
+        let (began, watch) = (self.began(), &downstream.watch);
         let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
         let timeout = timing.within(watch, connect);
         match endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await {
@@ -217,6 +241,11 @@ impl<'t> Tries<'t> {
                 Err(Failed { fault, cause, endpoint, is_unsent: true, is_reused: false })
             }
         }
+    }
+
+    /// The place that was reserved; a try that is repeated on the same endpoint needs another one.
+    fn take_place(&self, endpoint: &Rc<EndpointState>) -> Option<Running> {
+        self.place.take().or_else(|| endpoint.try_begin(Need::Request))
     }
 
     /// Now, where somebody asks for times.
@@ -248,24 +277,26 @@ impl<'t> Tries<'t> {
         self.hedge_after = None;
         self.tried.add(first.id());
         let endpoint = self.pick().ok()?;
-        self.hedging = Some(self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge)?);
+        let hedging = self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge);
+        if hedging.is_none() {
+            self.place.set(None);
+            return None;
+        }
+        self.hedging = hedging;
         self.tried.add(endpoint.id());
         self.attempts += 1;
         let mut out = Vec::new();
         self.write_request(&endpoint, downstream, upload, &mut out);
-        let mut lane = self.ready_lane(&endpoint, self.reuse(&endpoint, upload)).unwrap_or_else(|| {
-            let stage = self.connecting(&endpoint);
-            Lane::new(Rc::clone(&endpoint), endpoint.begin(), stage, false, self.began())
-        });
+        let mut lane = match self.ready_lane(&endpoint, self.reuse(&endpoint, upload)) {
+            Some(lane) => lane,
+            None => {
+                let stage = self.connecting(&endpoint);
+                Lane::new(Rc::clone(&endpoint), self.take_place(&endpoint)?, stage, false, self.began())
+            }
+        };
         let head = if lane.is_open() { self.forwarding.route.timeouts.response_head } else { None };
         lane.limit_within(after(head), self.try_limit(downstream));
         Some(Box::new(Hedge { lane, out, response: ResponseHead::default() }))
-    }
-
-    /// The endpoint for the next attempt, none of those that were tried.
-    fn pick(&self) -> Result<Rc<EndpointState>, Unavailable> {
-        let Forwarding { wants, cluster, .. } = *self.forwarding;
-        cluster.pick(&wants.wanted(&self.tried))
     }
 
     /// Writes the head as `endpoint` gets it, and what is there of the body.
@@ -317,6 +348,14 @@ impl<'t> Tries<'t> {
             && !upload.is_lost()
             && condition::is_worth_another(bytes, &memory.head, &self.policy.on)
     }
+}
+
+/// Where another attempt is made.
+enum Next {
+    /// There, where a place is reserved.
+    At(Rc<EndpointState>),
+    /// Wherever there is room first.
+    Queue,
 }
 
 /// The last endpoint that an attempt was made on.

@@ -54,6 +54,7 @@ impl Flows<'_> {
                 session.fault.get_or_insert(Fault::DatagramTooLarge);
             }
             Failure::Endpoint(failure) if session.sent.datagrams > 0 => {
+                session.endpoint.not_connected(failure);
                 self.end(slot, Some(Fault::Connect(failure)));
             }
             Failure::Endpoint(failure) => drop(self.try_next_endpoint(slot, failure)),
@@ -111,6 +112,10 @@ impl Flows<'_> {
             }
         }
         session.first = None;
+        if std::mem::take(&mut session.is_unproven) {
+            session.endpoint.succeeded(None);
+            session.entered.answered(0);
+        }
         if self.rules.quic {
             return self.learn_from_server(slot, bytes);
         }

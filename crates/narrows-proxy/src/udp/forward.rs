@@ -48,6 +48,9 @@ impl Flows<'_> {
         }
         let Told { key, datagram, .. } = told;
         if let Some(slot) = self.sessions.find(&key) {
+            if self.moves && !self.move_on(slot) {
+                return None;
+            }
             if self.rules.quic {
                 self.learn_from_client(slot, datagram.bytes);
             }
@@ -156,6 +159,7 @@ impl Flows<'_> {
             }
             Failure::Endpoint(failure) => {
                 if session.sent.datagrams > 0 {
+                    session.endpoint.not_connected(failure);
                     self.end(slot, Some(Fault::Connect(failure)));
                 } else if self.try_next_endpoint(slot, failure) {
                     self.send_again(slot, datagram);

@@ -11,7 +11,7 @@ use crate::worker::OpenConnection;
 use crate::{Fault, FlowFacts};
 use narrows_plan::{Address, Subject, UpstreamId};
 use narrows_runtime::{DatagramSocket, Tick};
-use narrows_upstream::{AttemptFailure, ConnectFailure, EndpointState, Tried, Wanted};
+use narrows_upstream::{ConnectFailure, EndpointState, Need, Shed, ShedCause, Tried, Unavailable, Wanted};
 use narrows_wire::quic::{ConnectionId, Header};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -129,6 +129,7 @@ impl Flows<'_> {
             Choice::Known(home) => (home.route, home.upstream),
         };
         let cluster = self.worker.cluster(upstream);
+        let entered = cluster.enter().map_err(|shed| refusal(shed.cause))?;
         let key = told.key;
         let mut preface = Vec::new();
         if cluster.upstream.proxy_protocol.is_some() {
@@ -149,8 +150,15 @@ impl Flows<'_> {
                 Choice::Known(home) if attempts == 0 => cluster.endpoint(home.endpoint),
                 _ => None,
             };
-            let endpoint = match known.map_or_else(|| cluster.pick(&wants.wanted(&tried)), Ok) {
-                Ok(endpoint) => endpoint,
+            let known = known.and_then(|known| Some((Rc::clone(&known), known.try_begin(Need::Session)?)));
+            let reserved = known.map_or_else(|| cluster.reserve(&wants.wanted(&tried), Need::Session), Ok);
+            let (endpoint, running) = match reserved {
+                Ok(reserved) => reserved,
+                // Datagrams are not kept: nobody waits here.
+                Err(Unavailable::Full) => {
+                    fault = Some(refusal(ShedCause::QueueFull));
+                    break;
+                }
                 Err(why) => {
                     fault.get_or_insert(why.into());
                     break;
@@ -169,7 +177,9 @@ impl Flows<'_> {
                         endpoint: Rc::clone(&endpoint),
                         socket,
                         preface: preface.into(),
-                        running: endpoint.begin(),
+                        running,
+                        entered,
+                        is_unproven: true,
                         open: endpoint.open(),
                         received: Count::default(),
                         sent: Count::default(),
@@ -188,7 +198,7 @@ impl Flows<'_> {
                     return Ok(self.sessions.insert(session, self.expires));
                 }
                 Err(failure) => {
-                    endpoint.failed(AttemptFailure::Connect);
+                    endpoint.not_connected(failure);
                     fault = Some(Fault::Connect(failure));
                 }
             }
@@ -197,6 +207,9 @@ impl Flows<'_> {
         let fault = fault.unwrap_or(Fault::NoEndpoint);
         if fault == Fault::Connect(ConnectFailure::Exhausted) {
             self.worker.survive_exhaustion();
+        }
+        if fault.is_upstream() {
+            entered.failed();
         }
         Err(fault)
     }
@@ -220,22 +233,23 @@ impl Flows<'_> {
             let (upstream, client) = (session.home.upstream, session.key.client.ip());
             let cluster = self.worker.cluster(upstream);
             session.tried.add(session.endpoint.id());
-            session.endpoint.failed(AttemptFailure::Connect);
+            session.endpoint.not_connected(failure);
             let wanted = match &session.wants {
                 Some(wants) => wants.wanted(&session.tried),
                 None => Wanted::new(client, &session.tried),
             };
             let next = (session.attempts <= cluster.upstream.retry.limit && session.first.is_some())
-                .then(|| cluster.pick(&wanted).ok())
+                .then(|| cluster.reserve(&wanted, Need::Session).ok())
                 .flatten();
-            let Some(endpoint) = next else {
+            let Some((endpoint, running)) = next else {
+                session.entered.failed();
                 self.end(slot, Some(Fault::Connect(failure)));
                 return false;
             };
             session.attempts += 1;
             session.home.endpoint = endpoint.id();
             session.endpoint = Rc::clone(&endpoint);
-            session.running = endpoint.begin();
+            session.running = running;
             session.open = endpoint.open();
             match self.dial(&endpoint, token) {
                 Ok(socket) => {
@@ -255,6 +269,46 @@ impl Flows<'_> {
         }
     }
 
+    /// A session whose endpoint went down moves to another one where its upstream wants that; says whether it lives on.
+    pub(super) fn move_on(&mut self, slot: u32) -> bool {
+        let Some(session) = self.sessions.get(slot) else { return false };
+        if !session.endpoint.must_end() {
+            return true;
+        }
+        let (upstream, client) = (session.home.upstream, session.key.client.ip());
+        let cluster = self.worker.cluster(upstream);
+        let mut tried = Tried::default();
+        for _ in 0..=cluster.upstream.retry.limit {
+            let Some(session) = self.sessions.get(slot) else { return false };
+            let wanted = match &session.wants {
+                Some(wants) => wants.wanted(&tried),
+                None => Wanted::new(client, &tried),
+            };
+            let Ok((endpoint, running)) = cluster.reserve(&wanted, Need::Session) else { break };
+            let token = self.sessions.renew(slot);
+            match self.dial(&endpoint, token) {
+                Ok(socket) => {
+                    let Some(session) = self.sessions.get(slot) else { return false };
+                    if let Some(wants) = &session.wants {
+                        wants.reached(&endpoint);
+                    }
+                    session.home.endpoint = endpoint.id();
+                    session.open = endpoint.open();
+                    session.endpoint = endpoint;
+                    session.running = running;
+                    session.socket = socket;
+                    session.is_unproven = true;
+                    session.is_stream = false;
+                    return true;
+                }
+                Err(failure) => endpoint.not_connected(failure),
+            }
+            tried.add(endpoint.id());
+        }
+        self.end(slot, Some(Fault::EndpointDown));
+        false
+    }
+
     /// What a client made up to call its server.
     fn first_id(&self, packet: &[u8]) -> Option<ConnectionId> {
         match Header::read(packet).filter(|_| self.rules.quic)? {
@@ -271,6 +325,11 @@ enum Choice {
     Any(Option<usize>, UpstreamId),
     /// Where its connection has been before.
     Known(Home),
+}
+
+/// Why no session is opened. All refusals of one cause are the same: they are counted together.
+fn refusal(cause: ShedCause) -> Fault {
+    Fault::Shed(Shed { cause, retry_after: 1 })
 }
 
 fn is_known(version: u32) -> bool {

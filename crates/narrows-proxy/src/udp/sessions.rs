@@ -6,7 +6,7 @@ use crate::worker::OpenConnection;
 use foldhash::fast::RandomState;
 use narrows_plan::UpstreamId;
 use narrows_runtime::{DatagramSocket, Outbox, Tick};
-use narrows_upstream::{EndpointId, EndpointState, Open, Running, Tried};
+use narrows_upstream::{EndpointId, EndpointState, Entered, Open, Running, Tried};
 use narrows_wire::quic::ConnectionId;
 use std::collections::HashMap;
 use std::io;
@@ -72,6 +72,8 @@ pub(super) struct Session {
     /// The PROXY protocol header in front of each datagram to the endpoint; empty where the upstream wants none.
     pub(super) preface: Box<[u8]>,
     pub(super) running: Running,
+    /// Its place among what the upstream runs.
+    pub(super) entered: Entered,
     /// Its socket counts as a connection to the endpoint.
     pub(super) open: Open,
     /// From the client.
@@ -87,6 +89,8 @@ pub(super) struct Session {
     pub(super) wants: Option<Box<Wants<'static>>>,
     /// The first datagram, for another endpoint, until something was answered.
     pub(super) first: Option<Box<[u8]>>,
+    /// Whether the endpoint has not answered yet.
+    pub(super) is_unproven: bool,
     pub(super) is_stream: bool,
     pub(super) server_name: Box<str>,
     pub(super) quic: QuicIds,

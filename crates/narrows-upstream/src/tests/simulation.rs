@@ -60,9 +60,10 @@ impl Life {
 
     fn live(mut self) {
         for _ in 0..STEPS {
-            match self.chance.below(12) {
+            match self.chance.below(13) {
                 0 => self.happen(),
-                1..4 => self.end(),
+                1 => self.fill_some(),
+                2..5 => self.end(),
                 _ => self.request(),
             }
             self.check_counts();
@@ -70,6 +71,7 @@ impl Life {
         self.running.clear();
         self.counted.clear();
         self.check_counts();
+        fill([]);
     }
 
     fn add(&mut self) {
@@ -108,6 +110,13 @@ impl Life {
             }
         });
         self.site.publish();
+    }
+
+    /// Some endpoints have no room from now on, often none.
+    fn fill_some(&mut self) {
+        let share = [0, 2, 4][self.chance.below(3) as usize];
+        let ids = self.site.members.iter().map(|member| member.id.0);
+        fill(ids.filter(|_| self.chance.below(5) < share).collect::<Vec<_>>());
     }
 
     fn end(&mut self) {
@@ -164,15 +173,17 @@ impl Life {
                     && member.weight > 0
                     && !wanted.tried.contains(member.id)
                     && has_labels(member)
+                    && !is_full(member.id)
             })
         };
         let Ok(id) = picked else {
-            assert!(
-                !could(Condition::Up) && !could(Condition::Ejected),
-                "{picked:?} although somebody could"
-            );
+            // One that is ejected is left alone while it is worth waiting for others.
+            let waits = picked == Err(Unavailable::Full);
+            let none_could = !could(Condition::Up) && (waits || !could(Condition::Ejected));
+            assert!(none_could, "{picked:?} although somebody could");
             return;
         };
+        assert!(!is_full(EndpointId(id)));
         let member = self.site.members.iter().find(|member| member.id == EndpointId(id)).expect("a member");
         assert!(member.weight > 0 && has_labels(member) && !wanted.tried.contains(member.id), "{member:?}");
         match member.condition {

@@ -1,0 +1,227 @@
+//! Passive checks: endpoints whose traffic fails are ejected for a while.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use narrows_conformance::backend::{Refusing, answer, ok};
+use narrows_conformance::{Backend, DatagramClient, DatagramServer, Narrows, Setup, until};
+
+/// A server that can fall ill.
+struct Patient {
+    backend: Backend,
+    is_ill: Arc<AtomicBool>,
+}
+
+impl Patient {
+    fn new(name: &'static str) -> Patient {
+        let is_ill = Arc::<AtomicBool>::default();
+        let backend = Backend::respond({
+            let is_ill = Arc::clone(&is_ill);
+            move |_| match is_ill.load(Ordering::SeqCst) {
+                true => answer("503 Service Unavailable", name),
+                false => ok(name),
+            }
+        });
+        Patient { backend, is_ill }
+    }
+
+    fn set_ill(&self, is_ill: bool) {
+        self.is_ill.store(is_ill, Ordering::SeqCst);
+    }
+}
+
+impl Display for Patient {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.backend.fmt(formatter)
+    }
+}
+
+fn with(endpoints: &[&dyn Display], passive: &str) -> Setup {
+    let keys = format!("retries: 0\npassive: {passive}");
+    Setup::new().listener("web", "upstream: app").upstream_with("app", endpoints, &keys).telling_status()
+}
+
+/// What the status says of an endpoint.
+fn endpoint(narrows: &Narrows, address: &dyn Display) -> serde_json::Value {
+    let state = narrows.state_of("app");
+    let endpoints = state["endpoints"].as_array().cloned().unwrap_or_default();
+    endpoints.into_iter().find(|one| one["endpoint"] == address.to_string()).unwrap_or_default()
+}
+
+fn said(narrows: &Narrows, address: &dyn Display, what: &str) -> usize {
+    narrows.output().matches(&format!("upstream app: endpoint {address} is {what}")).count()
+}
+
+/// Asks until an endpoint is said to be ejected for the `times`-th time.
+#[track_caller]
+fn ask_until_ejected(narrows: &Narrows, address: &dyn Display, times: usize) {
+    until("it is ejected", || {
+        narrows.get("/", &[]);
+        said(narrows, address, "ejected") == times
+    });
+}
+
+/// Waits for the return of the `times`-th ejection; how long that took.
+#[track_caller]
+fn wait_for_return(narrows: &Narrows, address: &dyn Display, times: usize) -> Duration {
+    let began = Instant::now();
+    until("it is back", || said(narrows, address, "up") == times);
+    began.elapsed()
+}
+
+#[test]
+fn a_flood_of_503_ejects_and_the_endpoint_comes_back_after_its_time() {
+    let servers = [Patient::new("a"), Patient::new("b")];
+    let narrows = with(&[&servers[0], &servers[1]], "{ failures: 5, ejection: 2s }").workers(2).start();
+    assert_eq!((narrows.get("/", &[]).status(), narrows.get("/", &[]).status()), (200, 200));
+    servers[0].set_ill(true);
+    ask_until_ejected(&narrows, &servers[0], 1);
+    let line = "failures in a row, the last: status 503; for 2 s)";
+    assert!(narrows.output().contains(line), "{}", narrows.output());
+    // The line comes a moment before the workers know.
+    until("nothing goes there", || (0..20).all(|_| narrows.get("/", &[]).text() == "b"));
+    servers[0].set_ill(false);
+    let took = wait_for_return(&narrows, &servers[0], 1);
+    assert!(took < Duration::from_secs(10), "back after {took:?}");
+    until("it gets requests again", || narrows.get("/", &[]).text() == "a");
+    until("all is counted", || {
+        let state = endpoint(&narrows, &servers[0]);
+        let failures = state["bad_statuses_total"].as_u64();
+        state["ejections_total"] == 1 && failures >= Some(5) && state["state"] == "up"
+    });
+}
+
+#[test]
+fn the_second_ejection_in_a_row_is_longer() {
+    let servers = [Patient::new("a"), Patient::new("b")];
+    let narrows = with(&[&servers[0], &servers[1]], "{ failures: 3, ejection: 1s }").start();
+    servers[0].set_ill(true);
+    for times in 1..=3 {
+        ask_until_ejected(&narrows, &servers[0], times);
+        let line = format!("failures in a row, the last: status 503; for {times} s)");
+        assert!(narrows.output().contains(&line), "{}", narrows.output());
+        let took = wait_for_return(&narrows, &servers[0], times);
+        let least = Duration::from_secs(times as u64) - Duration::from_millis(300);
+        assert!(took > least, "back after {took:?}");
+    }
+}
+
+#[test]
+fn no_more_than_the_share_is_ejected_and_never_the_only_one() {
+    let servers = [Patient::new("a"), Patient::new("b"), Patient::new("c"), Patient::new("d")];
+    let all: Vec<&dyn Display> = servers.iter().map(|server| server as &dyn Display).collect();
+    let narrows = with(&all, "{ failures: 3, ejection: 60s, share: 50% }").workers(2).start();
+    servers.iter().for_each(|server| server.set_ill(true));
+    let ejected = || servers.iter().filter(|server| said(&narrows, server, "ejected") == 1).count();
+    until("two are ejected", || {
+        narrows.get("/", &[]);
+        ejected() == 2
+    });
+    for _ in 0..40 {
+        assert_eq!(narrows.get("/", &[]).status(), 503);
+    }
+    assert_eq!(ejected(), 2);
+
+    let alone = with(&[&servers[0]], "{ failures: 3, ejection: 60s, share: 100% }").start();
+    for _ in 0..20 {
+        assert_eq!(alone.get("/", &[]).status(), 503);
+    }
+    assert!(!alone.output().contains("ejected"), "{}", alone.output());
+}
+
+#[test]
+fn an_endpoint_that_answers_much_more_slowly_than_the_others_is_ejected() {
+    let slow = Backend::respond(|_| {
+        // What a slow server does is take its time.
+        thread::park_timeout(Duration::from_millis(120));
+        ok("slow")
+    });
+    let fast = [Backend::saying("fast"), Backend::saying("fast")];
+    let rules = "{ interval: 1s, latency: { factor: 300%, minimum: 50ms, requests: 5 }, ejection: 60s }";
+    let narrows = with(&[&slow, &fast[0], &fast[1]], rules).start();
+    ask_until_ejected(&narrows, &slow, 1);
+    assert!(narrows.output().contains("answers take"), "{}", narrows.output());
+    until("nothing goes there", || (0..20).all(|_| narrows.get("/", &[]).text() == "fast"));
+}
+
+#[test]
+fn an_endpoint_that_fails_more_often_than_the_others_is_ejected() {
+    let servers: Vec<_> = ["a", "b", "c", "d", "e", "f"].into_iter().map(Patient::new).collect();
+    let flaky = Backend::script(|mut connection, _| {
+        for number in 0.. {
+            if connection.next_request().is_none() {
+                return;
+            }
+            // Every second one fails: never many in a row.
+            let answer = if number % 2 == 0 { answer("502 Bad Gateway", "") } else { ok("flaky") };
+            if connection.try_send(answer).is_err() {
+                return;
+            }
+        }
+    });
+    let mut all: Vec<&dyn Display> = servers.iter().map(|server| server as &dyn Display).collect();
+    all.push(&flaky);
+    let rules =
+        "{ interval: 1s, success_rate: { deviation: 190%, requests: 10, endpoints: 3 }, ejection: 60s }";
+    let narrows = with(&all, rules).start();
+    ask_until_ejected(&narrows, &flaky, 1);
+    assert!(narrows.output().contains("success rate"), "{}", narrows.output());
+}
+
+#[test]
+fn a_server_that_refuses_tcp_flows_is_ejected_and_so_is_one_that_resets_them_at_once() {
+    let refusing = Refusing::new();
+    let resetting = Backend::script(|connection, _| connection.reset());
+    let bad: [&dyn Display; 2] = [&refusing, &resetting];
+    for bad in bad {
+        let good = Backend::echo();
+        let keys = "passive: { failures: 3, ejection: 60s }";
+        let narrows = Setup::tcp(&good, "").upstream_with("app", &[bad, &good], keys).start();
+        until("it is ejected", || {
+            let mut client = narrows.connect("tcp");
+            client.send("hello");
+            while client.some_bytes().is_some_and(|bytes| !bytes.ends_with(b"hello")) {}
+            said(&narrows, bad, "ejected") == 1
+        });
+        let is_echoed = || {
+            let mut client = narrows.connect("tcp");
+            client.send("hello");
+            client.try_read_exactly(5).is_some()
+        };
+        until("nothing goes there", || (0..10).all(|_| is_echoed()));
+    }
+}
+
+#[test]
+fn a_udp_server_that_is_gone_is_ejected() {
+    let gone = {
+        let server = DatagramServer::echo();
+        server.to_string()
+    };
+    let good = DatagramServer::echo();
+    let narrows = Setup::udp(&good, "")
+        .upstream_with("app", &[&gone, &good], "passive: { failures: 3, ejection: 60s }")
+        .start();
+    until("it is ejected", || {
+        let client = DatagramClient::new(narrows.address("udp"));
+        assert_eq!(client.exchange("hello"), b"hello");
+        said(&narrows, &gone, "ejected") == 1
+    });
+}
+
+#[test]
+fn nobody_is_ejected_where_that_is_switched_off() {
+    let servers = [Patient::new("a"), Patient::new("b")];
+    let keys = "retries: 0\npassive: off";
+    let narrows = Setup::new()
+        .listener("web", "upstream: app")
+        .upstream_with("app", &[&servers[0], &servers[1]], keys)
+        .start();
+    servers[0].set_ill(true);
+    let bad = (0..40).filter(|_| narrows.get("/", &[]).status() == 503).count();
+    assert_eq!(bad, 20, "each second request");
+    assert!(!narrows.output().contains("ejected"), "{}", narrows.output());
+}

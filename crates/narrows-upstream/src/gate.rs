@@ -1,0 +1,181 @@
+//! What a request passes before an endpoint is chosen for it: the limits of the whole upstream, and the breaker.
+
+use crate::breaker::{self, BreakerChange, Verdict};
+use crate::concurrency::Concurrency;
+use crate::report::{Report, Reporter};
+use crate::upstream_load::UpstreamLoad;
+use narrows_plan::{Upstream, UpstreamId};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A request that an upstream is spared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shed {
+    /// Why.
+    pub cause: ShedCause,
+    /// When it is worth another try, seconds; at least 1.
+    pub retry_after: u32,
+}
+
+/// Why a request is shed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShedCause {
+    /// All endpoints are full, and so is the queue.
+    QueueFull,
+    /// It has waited for as long as may be.
+    QueueTimedOut,
+    /// The breaker is open.
+    BreakerOpen,
+    /// The upstream runs as many requests as it may, or can.
+    Overloaded,
+}
+
+impl Shed {
+    pub(crate) fn new(cause: ShedCause, after: Duration) -> Self {
+        let seconds = after.as_millis().div_ceil(1000).max(1);
+        Shed { cause, retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) }
+    }
+}
+
+/// The gate of one upstream on one worker.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    id: UpstreamId,
+    load: Arc<UpstreamLoad>,
+    requests: Option<u32>,
+    concurrency: Option<Concurrency>,
+    reporter: Reporter,
+}
+
+/// A request that has passed; dropping it ends it. Holds nothing where nothing is limited.
+#[derive(Debug)]
+#[must_use = "the request ends with it"]
+pub struct Entered(Option<Held>);
+
+#[derive(Debug)]
+struct Held {
+    gate: Rc<Gate>,
+    /// Whether it counts in `limits.upstream_requests`.
+    is_counted: bool,
+    is_adaptive: bool,
+    breaker: Cell<Option<breaker::Pass>>,
+    began: Cell<Instant>,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        upstream: &Upstream,
+        id: UpstreamId,
+        load: &Arc<UpstreamLoad>,
+        reporter: &Reporter,
+    ) -> Rc<Self> {
+        Rc::new(Gate {
+            id,
+            load: Arc::clone(load),
+            requests: upstream.limits.requests,
+            concurrency: upstream.concurrency.map(|rules| Concurrency::new(rules, load.now())),
+            reporter: reporter.clone(),
+        })
+    }
+
+    /// Lets a request in.
+    pub(crate) fn enter(self: &Rc<Self>) -> Result<Entered, Shed> {
+        if self.requests.is_none() && self.concurrency.is_none() && self.load.breaker.is_none() {
+            return Ok(Entered(None));
+        }
+        const SOON: Duration = Duration::from_secs(1);
+        let overloaded = || {
+            self.load.note_overloaded();
+            Shed::new(ShedCause::Overloaded, SOON)
+        };
+        let mut held = Held {
+            gate: Rc::clone(self),
+            is_counted: false,
+            is_adaptive: false,
+            breaker: Cell::new(None),
+            began: Cell::new(Instant::now()),
+        };
+        if let Some(limit) = self.requests {
+            held.is_counted = self.load.take_request(limit);
+            if !held.is_counted {
+                return Err(overloaded());
+            }
+        }
+        if let Some(concurrency) = &self.concurrency {
+            held.is_adaptive = concurrency.enter();
+            if !held.is_adaptive {
+                return Err(overloaded());
+            }
+        }
+        // Last, so that a probe is not lost to another limit.
+        if let Some(breaker) = &self.load.breaker {
+            let (entered, change) = breaker.enter(self.load.now());
+            self.tell(change);
+            let refused = |rest| {
+                self.load.note_breaker_refused();
+                Shed::new(ShedCause::BreakerOpen, rest)
+            };
+            held.breaker.set(Some(entered.map_err(refused)?));
+        }
+        Ok(Entered(Some(held)))
+    }
+
+    /// How many requests adaptive concurrency lets run on this worker.
+    pub(crate) fn limit(&self) -> Option<u32> {
+        self.concurrency.as_ref().map(Concurrency::limit)
+    }
+
+    fn tell(&self, change: Option<BreakerChange>) {
+        if let Some(change) = change {
+            self.reporter.report(Report::Breaker { upstream: self.id, change });
+        }
+    }
+
+    fn ended(&self, pass: Option<breaker::Pass>, verdict: Verdict) {
+        if let (Some(pass), Some(breaker)) = (pass, &self.load.breaker) {
+            self.tell(breaker.ended(pass, verdict, self.load.now()));
+        }
+    }
+}
+
+impl Entered {
+    /// An endpoint was found: the answer time counts from here, not from when it began to wait for one.
+    pub fn begins(&self) {
+        if let Some(held) = &self.0
+            && held.is_adaptive
+        {
+            held.began.set(Instant::now());
+        }
+    }
+
+    /// The answer has begun, or the flow is connected. `status` is 500 or more for a failure; 0 where there is none.
+    pub fn answered(&self, status: u16) {
+        let Some(held) = &self.0 else { return };
+        let verdict = if status >= 500 { Verdict::Failed } else { Verdict::Succeeded };
+        held.gate.ended(held.breaker.take(), verdict);
+        if let (true, Some(concurrency)) = (held.is_adaptive, &held.gate.concurrency) {
+            concurrency.answered(held.began.get().elapsed(), held.gate.load.now());
+        }
+    }
+
+    /// No endpoint could do it.
+    pub fn failed(&self) {
+        if let Some(held) = &self.0 {
+            held.gate.ended(held.breaker.take(), Verdict::Failed);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gate.ended(self.breaker.take(), Verdict::Unknown);
+        if self.is_counted {
+            self.gate.load.give_request_back();
+        }
+        if let (true, Some(concurrency)) = (self.is_adaptive, &self.gate.concurrency) {
+            concurrency.left();
+        }
+    }
+}
