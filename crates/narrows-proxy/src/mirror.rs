@@ -9,9 +9,10 @@ use crate::forward::Forwarding;
 use crate::gate::Arrival;
 use crate::outgoing::write_request_head;
 use crate::preface::preface;
+use crate::wants::{LabelTexts, Wants};
 use copy::Copy;
 use narrows_plan::Mirror;
-use narrows_upstream::{Need, Tried, Wanted};
+use narrows_upstream::{Need, Tried};
 use narrows_wire::http1::BodyFraming;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -119,8 +120,11 @@ fn copy(
 ) -> Option<Copy> {
     let Forwarding { worker, listener, route, matched_prefix, request, .. } = *forwarding;
     let cluster = worker.cluster(mirror.upstream);
+    // By the mirror's own hash key; nobody sticks to where copies go.
+    let mut texts = LabelTexts::default();
+    let wants = Wants::of_request(request, &[], cluster, None, &mut texts);
     let tried = Tried::default();
-    let (endpoint, running) = cluster.reserve(&Wanted::new(request.client, &tried), Need::Request).ok()?;
+    let (endpoint, running) = cluster.reserve(&wants.wanted(&tried), Need::Request).ok()?;
     let mut out = Vec::new();
     let prefix = matched_prefix.map(|length| &request.path[..length]);
     write_request_head(

@@ -154,6 +154,11 @@ impl Wants<'_> {
         self.key.is_none() && self.labels.is_empty() && matches!(self.memory, Memory::None)
     }
 
+    /// Whether the client has a place already, where it shall be served.
+    pub(crate) fn sticks(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
     /// What the next attempt wants.
     pub(crate) fn wanted<'w>(&'w self, tried: &'w Tried) -> Wanted<'w> {
         let was_tried = self.endpoint.is_some_and(|sticky| tried.contains(sticky.endpoint));

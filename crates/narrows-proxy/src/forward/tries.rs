@@ -61,7 +61,8 @@ impl<'t> Tries<'t> {
         Tries {
             forwarding,
             policy,
-            hedge_after: policy.hedge.filter(|_| is_safe),
+            // Who sticks to an endpoint would stay with whichever of two answers first.
+            hedge_after: policy.hedge.filter(|_| is_safe && !forwarding.wants.sticks()),
             body_start,
             is_safe,
             is_keeping,
