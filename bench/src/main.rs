@@ -4,6 +4,7 @@
 
 mod answer;
 mod backend;
+mod balancers;
 mod campaign;
 mod certificate;
 mod grpc;
@@ -88,9 +89,15 @@ struct Arguments {
     keep: bool,
 }
 
-/// What the benchmark's own child processes do.
+/// What else this program does: a measurement without load, and what the benchmark's own child processes do.
 #[derive(Subcommand)]
 enum Role {
+    /// Measures the choice of an endpoint: nanoseconds of one core for each balancer.
+    Balancers {
+        /// Shorter measurements.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Pins itself to a core, then becomes another program.
     #[command(hide = true)]
     Pinned {
@@ -130,6 +137,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Role::Pinned { core, parent, program }) => {
             match pinned::become_program(*core, *parent, program)? {}
         }
+        Some(Role::Balancers { quick }) => balancers::report(*quick).map(|()| ExitCode::SUCCESS),
         Some(Role::Backend) => backend::serve().map(|()| ExitCode::SUCCESS),
         Some(Role::Load { order }) => {
             let order: order::Order = serde_json::from_str(order)?;

@@ -19,6 +19,7 @@ Usage: cargo xtask COMMAND
                      tests, doc tests, and a minute of each fuzz target. With filters, only the tests whose
                      names contain one of them.
   bench [ARGS...]    Build for release and measure against nginx, HAProxy and Envoy (see bench/README.md).
+  bench --balancers  What a choice of an endpoint costs, for each balancer.
   docs [--check]     Write docs/configuration.md from the types; --check compares instead.
   soak [SECONDS]     Ten minutes (or SECONDS) of load with the memory watched.
   ci                 fmt, clippy, docs --check, test. What .ci/run runs.

@@ -45,6 +45,17 @@ impl Nginx {
         Nginx::serve(&format!("127.0.0.1:{}", free_port()), &format!("ssl {listen}"), &directives)
     }
 
+    /// Starts it in front of an upstream with these directives.
+    pub fn balancing(upstream: &str) -> Nginx {
+        let address = format!("127.0.0.1:{}", free_port());
+        Nginx::serve_http(
+            &address,
+            "",
+            "location / { proxy_pass http://app; }",
+            &format!("upstream app {{ {upstream} }}"),
+        )
+    }
+
     /// Starts it so that every connection must begin with a PROXY protocol header.
     pub fn start_behind_proxy_protocol(directives: &str) -> Nginx {
         Nginx::serve(&format!("127.0.0.1:{}", free_port()), "proxy_protocol", directives)
@@ -57,6 +68,10 @@ impl Nginx {
     }
 
     fn serve(address: &str, listen: &str, directives: &str) -> Nginx {
+        Nginx::serve_http(address, listen, directives, "")
+    }
+
+    fn serve_http(address: &str, listen: &str, directives: &str, beside: &str) -> Nginx {
         let folder = Folder::new();
         folder.write("www/index.html", "nginx says hello");
         let here = folder.path().display();
@@ -66,6 +81,7 @@ impl Nginx {
                  fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
                  keepalive_requests 1000000; client_max_body_size 0;
                  server {{ listen {address} {listen}; root {here}/www; {directives} }}
+                 {beside}
              }}"
         );
         Nginx::run(folder, address, &configuration)

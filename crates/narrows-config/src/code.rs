@@ -81,6 +81,7 @@ codes! {
     "N0414" BadCertificate "A file of a certificate, key, authority or revocation list cannot be used.",
     "N0415" WrongKey "A key does not belong to its certificate.",
     "N0416" ExpiredCertificate "A certificate is not valid now.",
+    "N0417" BadSecret "The key of signed cookies cannot be used.",
     "N0501" BadHeaderName "A header name is not a token (RFC 9110 section 5.6.2).",
     "N0502" FramingHeader "A header frames the message or belongs to one connection; the proxy alone sets it.",
     "N0503" PageUnreadable "The file of an error page cannot be read.",

@@ -90,6 +90,8 @@ pub enum Expression {
     Parameter(Box<str>),
     /// All values of a response header joined by `, `, or an empty text. Lower-case name.
     ResponseHeader(Box<str>),
+    /// A cookie that the response sets, or an empty text.
+    ResponseCookie(Box<str>),
     /// A group of the route's path pattern, or an empty text.
     Capture(usize),
     /// A TLV of the PROXY protocol header by its type, or an empty text.
@@ -102,6 +104,8 @@ pub enum Expression {
     HasParameter(Box<str>),
     /// Whether the response has that header.
     HasResponseHeader(Box<str>),
+    /// Whether the response sets that cookie.
+    HasResponseCookie(Box<str>),
     /// Whether the PROXY protocol header has a TLV of that type.
     HasProxyTlv(u8),
     /// Negation of a bool.
@@ -158,12 +162,14 @@ impl Expression {
             | Expression::Cookie(_)
             | Expression::Parameter(_)
             | Expression::ResponseHeader(_)
+            | Expression::ResponseCookie(_)
             | Expression::Capture(_)
             | Expression::ProxyTlv(_)
             | Expression::HasHeader(_)
             | Expression::HasCookie(_)
             | Expression::HasParameter(_)
             | Expression::HasResponseHeader(_)
+            | Expression::HasResponseCookie(_)
             | Expression::HasProxyTlv(_) => Vec::new(),
             Expression::Not(one)
             | Expression::Negate(one)
@@ -203,6 +209,7 @@ impl Expression {
             | Expression::Cookie(_)
             | Expression::Parameter(_)
             | Expression::ResponseHeader(_)
+            | Expression::ResponseCookie(_)
             | Expression::Capture(_)
             | Expression::ProxyTlv(_)
             | Expression::Lower(_)
@@ -212,6 +219,7 @@ impl Expression {
             | Expression::HasCookie(_)
             | Expression::HasParameter(_)
             | Expression::HasResponseHeader(_)
+            | Expression::HasResponseCookie(_)
             | Expression::HasProxyTlv(_)
             | Expression::Not(_)
             | Expression::And(..)

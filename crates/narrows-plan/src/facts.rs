@@ -165,6 +165,8 @@ pub trait Facts {
     fn parameter(&self, name: &str) -> Option<Cow<'_, str>>;
     /// All values of a response header, joined by `, `; `name` is lower case.
     fn response_header(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// The value of a cookie that the response sets; the last one where it sets it more than once, as a browser keeps it.
+    fn response_cookie(&self, name: &str) -> Option<Cow<'_, str>>;
     /// What a group of the route's path pattern captured.
     fn capture(&self, group: usize) -> Option<&str>;
     /// A fact of type list of texts.

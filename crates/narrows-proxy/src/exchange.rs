@@ -7,6 +7,7 @@ use crate::forward::{self, Forwarding, Unanswered};
 use crate::outgoing::{write_hsts, write_own_edits};
 use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
+use crate::wants::{LabelTexts, Wants};
 use crate::worker::{AnswerMemory, ExchangeMemory, Worker};
 use crate::{Fault, secure};
 use narrows_plan::{Action, HttpListener, Route, Subject, UpstreamId};
@@ -200,6 +201,8 @@ impl<'a> Exchange<'a, '_> {
         };
         let timing = Timing::new(&self.downstream.watch, limit);
         let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
+        let mut texts = LabelTexts::default();
+        let wants = Wants::of_request(request, &route.subset, cluster, worker.sticky(upstream), &mut texts);
         let forwarding = Forwarding {
             worker,
             listener,
@@ -208,6 +211,7 @@ impl<'a> Exchange<'a, '_> {
             request,
             cluster,
             policy,
+            wants: &wants,
             timing: &timing,
             last,
         };

@@ -2,7 +2,7 @@
 
 use narrows_http2::Failure;
 use narrows_tls::{CertificateFault, TlsFault};
-use narrows_upstream::{ConnectFailure, Shed, ShedCause};
+use narrows_upstream::{ConnectFailure, Shed, ShedCause, Unavailable};
 use narrows_wire::http1::{BodyError, HeadError};
 use narrows_wire::proxy_protocol::InvalidHeader;
 use narrows_wire::target::TargetError;
@@ -40,6 +40,8 @@ pub enum Fault {
     Shed(Shed),
     /// The endpoint of a flow, tunnel or session went down, and the upstream wants an end then.
     EndpointDown,
+    /// The endpoint that the client sticks to is not available, and no other may serve it.
+    StickyEndpointDown,
     /// No endpoint could be reached.
     Connect(ConnectFailure),
     /// The upstream closed before it answered.
@@ -108,6 +110,15 @@ pub struct Meaning {
     pub proxy_status: &'static str,
     /// What happened, for people.
     pub sentence: &'static str,
+}
+
+impl From<Unavailable> for Fault {
+    fn from(why: Unavailable) -> Self {
+        match why {
+            Unavailable::Sticky => Fault::StickyEndpointDown,
+            Unavailable::Tried | Unavailable::Full | Unavailable::Down => Fault::NoEndpoint,
+        }
+    }
 }
 
 impl Fault {
@@ -213,6 +224,13 @@ impl Fault {
                 "connection-limit",
                 "connection_limit_reached",
                 "The server behind has as many connections as it may.",
+            ),
+            Fault::StickyEndpointDown => (
+                Upstream,
+                503,
+                "sticky-endpoint-down",
+                "destination_unavailable",
+                "The server behind that this client belongs to is not available.",
             ),
             Fault::Connect(ConnectFailure::Refused) => (
                 Upstream,

@@ -71,6 +71,10 @@ impl Facts for FlowFacts<'_> {
         None
     }
 
+    fn response_cookie(&self, _: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+
     fn capture(&self, _: usize) -> Option<&str> {
         None
     }

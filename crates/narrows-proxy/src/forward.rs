@@ -68,7 +68,11 @@ pub(crate) async fn life<'a>(
     let answered = tries.life(downstream, &mut upload, memory, outcome, &entered).await;
     drop(tries);
     match &answered {
-        Ok(_) => entered.answered(memory.head.status),
+        Ok(answered) => {
+            entered.answered(memory.head.status);
+            let bytes = &answered.buffer[..answered.end];
+            forwarding.wants.answered(&answered.endpoint, request, bytes, &memory.head);
+        }
         Err(fault) if fault.is_upstream() => entered.failed(),
         Err(_) => {}
     }

@@ -25,13 +25,16 @@ mod run;
 mod say;
 mod secure;
 mod server;
+mod sticky;
 mod tcp;
 mod tunnel;
 mod udp;
+mod wants;
 mod worker;
 
 pub use fault::{Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
-pub use outgoing::preview_request_head;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
+pub use sticky::{BadSecret, check_secrets};
+pub use wants::{Choice, ChoicePreview, StickyChoice};

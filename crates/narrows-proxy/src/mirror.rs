@@ -123,7 +123,8 @@ fn copy(
     let (endpoint, running) = cluster.reserve(&Wanted::new(request.client, &tried), Need::Request).ok()?;
     let mut out = Vec::new();
     let prefix = matched_prefix.map(|length| &request.path[..length]);
-    write_request_head(request, listener, route, prefix, &endpoint.label, &mut out);
+    let cookie = forwarding.wants.cookie();
+    write_request_head(request, listener, route, prefix, cookie, &endpoint.label, &mut out);
     body.iter().for_each(|part| out.extend_from_slice(part));
     Some(Copy {
         upstream: std::sync::Arc::clone(&cluster.upstream),

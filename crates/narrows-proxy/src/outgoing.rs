@@ -8,21 +8,8 @@ pub(crate) use request::{is_upgrade, write_request_head};
 pub(crate) use response::{ResponseHeadOptions, write_hsts, write_response_head};
 
 use crate::request::{Request, Response};
-use narrows_plan::{Facts, HeaderEdit, HttpListener, Route, Template};
+use narrows_plan::{Facts, HeaderEdit, Route, Template};
 use narrows_wire::http1::Field;
-
-/// The head that an endpoint would get, for `explain`: written by what writes it for live traffic.
-pub fn preview_request_head(
-    request: &Request<'_>,
-    listener: &HttpListener,
-    route: &Route,
-    matched_prefix: Option<&str>,
-    endpoint: &str,
-) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_request_head(request, listener, route, matched_prefix, endpoint, &mut out);
-    out
-}
 
 /// Copies the field lines that `keep` wants, whole runs of them at once, in their order and spelling.
 fn copy_fields(

@@ -37,7 +37,7 @@ pub(crate) async fn wait(
                     return Poll::Ready(Ok((endpoint, running)));
                 }
                 Err(Unavailable::Full) => waiting.passed(),
-                Err(Unavailable::Down | Unavailable::Tried) => return Poll::Ready(Err(Fault::NoEndpoint)),
+                Err(why) => return Poll::Ready(Err(why.into())),
             }
         }
         poll_client(context)?;

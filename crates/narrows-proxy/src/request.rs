@@ -4,7 +4,7 @@ use crate::{Fault, client};
 use narrows_observe::Calendar;
 use narrows_plan::{Fact, Facts, HttpListener, Pattern};
 use narrows_tls::{ClientCertificate, TlsFacts};
-use narrows_wire::http1::{Field, FieldName, RequestHead, ResponseHead, TargetForm, cookie};
+use narrows_wire::http1::{Field, FieldName, RequestHead, ResponseHead, TargetForm, cookie, set_cookie};
 use narrows_wire::proxy_protocol::{Tlvs, kind};
 use narrows_wire::target::{self, Normalized, PathRules};
 use std::borrow::Cow;
@@ -249,6 +249,13 @@ impl Facts for RequestFacts<'_> {
     fn response_header(&self, name: &str) -> Option<Cow<'_, str>> {
         let response = self.response?;
         joined(&response.head?.fields, response.bytes, name)
+    }
+
+    fn response_cookie(&self, name: &str) -> Option<Cow<'_, str>> {
+        let Response { bytes, head, .. } = self.response?;
+        let fields = head?.fields.iter().rev().filter(|field| field.known == FieldName::SetCookie);
+        let mut set = fields.filter_map(|field| set_cookie(field.value.of(bytes)));
+        set.find(|set| set.name == name.as_bytes()).map(|set| String::from_utf8_lossy(set.value))
     }
 
     fn capture(&self, group: usize) -> Option<&str> {

@@ -2,31 +2,26 @@
 
 use crate::downstream::Downstream;
 use crate::gate::Arrival;
-use crate::worker::{OpenConnection, Place, Worker};
+use crate::worker::{Common, OpenConnection, Place, Worker};
 use crate::{connection, tcp, udp};
-use narrows_control::Link;
 use narrows_observe::AccessLog;
-use narrows_plan::{Plan, Protocol};
+use narrows_plan::Protocol;
 use narrows_runtime::{Accepted, Peer, PhaseWatch, Stream, TICK, accept};
-use narrows_tls::TlsContexts;
 use socket2::Socket;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The life of worker `number` of `workers`. `sockets` are its own, one for each place.
 pub(crate) async fn life(
     number: usize,
     workers: usize,
-    plan: Arc<Plan>,
-    tls: TlsContexts,
-    link: Link,
+    common: Common,
     sockets: Vec<(Place, Socket)>,
     log: Option<AccessLog>,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(number, plan, tls, link, log));
+    let worker = Rc::new(Worker::new(number, common, log));
     let following = tokio::task::spawn_local({
         let worker = Rc::clone(&worker);
         async move { worker.follow().await }

@@ -2,7 +2,8 @@
 
 use crate::run;
 use crate::say::say;
-use crate::worker::Place;
+use crate::sticky::{BadSecret, StickyStores};
+use crate::worker::{Common, Place};
 use narrows_control::Control;
 use narrows_observe::LogSink;
 use narrows_plan::{AccessLog, Bind, Plan, Protocol};
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 pub struct Server {
     plan: Arc<Plan>,
     tls: TlsContexts,
+    stores: StickyStores,
     sink: Option<LogSink>,
     workers: Vec<Vec<(Place, Socket)>>,
     bound: Vec<Bound>,
@@ -59,6 +61,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The key of signed cookies cannot be had.
+    #[error(transparent)]
+    Secret(#[from] BadSecret),
     /// The system gives no thread to look at the files of certificates.
     #[error("cannot watch the certificates: {0}")]
     Reloading(#[source] io::Error),
@@ -73,6 +78,7 @@ impl Server {
     /// # Errors
     /// The first thing that cannot be had; everything else is let go of.
     pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
+        let stores = StickyStores::new(&plan)?;
         let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
             path: match &plan.settings.access_log {
                 AccessLog::File(path) => path.display().to_string(),
@@ -83,6 +89,7 @@ impl Server {
         let count = workers.max(1);
         let mut server = Server {
             tls,
+            stores,
             sink,
             workers: (0..count).map(|_| Vec::new()).collect(),
             bound: Vec::new(),
@@ -150,9 +157,14 @@ impl Server {
         let workers = self.workers.len();
         for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             let log = self.sink.as_ref().map(LogSink::worker_log);
-            let (plan, tls, phase) = (Arc::clone(&self.plan), self.tls.clone(), phase.clone());
-            let link = running.control.link();
-            let life = move || run::life(number, workers, plan, tls, link, sockets, log, phase);
+            let common = Common {
+                plan: Arc::clone(&self.plan),
+                tls: self.tls.clone(),
+                link: running.control.link(),
+                stores: self.stores.clone(),
+            };
+            let phase = phase.clone();
+            let life = move || run::life(number, workers, common, sockets, log, phase);
             running.threads.push(spawn_thread(&format!("worker-{number}"), life)?);
         }
         running.sink = self.sink.take();

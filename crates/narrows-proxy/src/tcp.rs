@@ -6,6 +6,7 @@ use crate::gate::{self, Arrival};
 use crate::preface::preface;
 use crate::queueing::{self, Reserved};
 use crate::tunnel::{self, Ends, Moved};
+use crate::wants::Wants;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{Fault, record, secure};
 use narrows_observe::AccessRecord;
@@ -93,11 +94,12 @@ async fn carry<'a>(
     let upstream = route(listener, &facts, outcome)?;
     let cluster = worker.cluster(upstream);
     outcome.upstream = &cluster.upstream.name;
+    let wants = Wants::of_flow(&facts, cluster, worker.sticky(upstream));
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
     let entered = cluster.enter().map_err(Fault::Shed)?;
     let mut received = hello.received.map_or(Vec::new(), |(buffer, length)| buffer[..length].to_vec());
-    let client = Client { stream, peer: arrival.peer, received: &mut received };
+    let client = Client { stream, wants: &wants, received: &mut received };
     let connected = connect(worker, cluster, listener, client, watch, &preface, outcome).await;
     if connected.as_ref().is_err_and(|fault| fault.is_upstream()) {
         entered.failed();
@@ -117,7 +119,8 @@ async fn carry<'a>(
 /// A client whose flow has no server yet.
 struct Client<'a> {
     stream: &'a mut Stream,
-    peer: Peer,
+    /// What it wants of its server.
+    wants: &'a Wants<'a>,
     /// What it sent already.
     received: &'a mut Vec<u8>,
 }
@@ -191,19 +194,14 @@ async fn connect<'a>(
     outcome: &mut Outcome<'a>,
 ) -> Result<(Connection, Reserved), Fault> {
     let mut tried = Tried::default();
-    let mut fault = Fault::NoEndpoint;
+    let mut fault = None;
     let policy = &cluster.upstream.retry;
     for number in 0..=policy.limit {
-        let wanted = Wanted::new(client.peer.address(), &tried);
+        let wanted = client.wants.wanted(&tried);
         let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
             Ok(reserved) => reserved,
-            Err(Unavailable::Full) => {
-                match Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await {
-                    Err(Fault::NoEndpoint) => break,
-                    reserved => reserved?,
-                }
-            }
-            Err(Unavailable::Down | Unavailable::Tried) => break,
+            Err(Unavailable::Full) => Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await?,
+            Err(why) => return Err(fault.unwrap_or(why.into())),
         };
         if let (Some(last), false) = (number.checked_sub(1), policy.backoff.is_zero()) {
             watch.set(Some(pause(policy.backoff, last, worker.chance())));
@@ -213,11 +211,12 @@ async fn connect<'a>(
         outcome.attempts += 1;
         match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
             Ok(connection) => {
+                client.wants.reached(&endpoint);
                 return Ok((connection, (endpoint, running)));
             }
             Err(failure) => {
                 endpoint.not_connected(failure);
-                fault = Fault::Connect(failure);
+                fault = Some(Fault::Connect(failure));
             }
         }
         if !policy.on.connect_failure {
@@ -225,7 +224,7 @@ async fn connect<'a>(
         }
         tried.add(endpoint.id());
     }
-    Err(fault)
+    Err(fault.unwrap_or(Fault::NoEndpoint))
 }
 
 /// Waits in the queue for an endpoint that has room. What the client sends meanwhile is kept, as far as it goes.

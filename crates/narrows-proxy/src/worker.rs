@@ -3,6 +3,7 @@
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
+use crate::sticky::{Sticky, StickyStores};
 use narrows_control::Link;
 use narrows_observe::{AccessLog, Calendar};
 use narrows_plan::{Plan, UpstreamId};
@@ -35,6 +36,8 @@ pub(crate) struct Worker {
     clusters: Vec<Cluster>,
     /// Which requests are copied.
     pub(crate) mirrors: Mirrors,
+    /// How the clients of each upstream stay where they are.
+    sticky: Vec<Option<Rc<Sticky>>>,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -67,6 +70,15 @@ pub(crate) struct AnswerMemory {
     pub(crate) kept: Vec<u8>,
 }
 
+/// What all workers are given alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) tls: TlsContexts,
+    pub(crate) link: Link,
+    pub(crate) stores: StickyStores,
+}
+
 /// Where a connection was accepted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
@@ -78,13 +90,8 @@ pub(crate) struct Place {
 
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(
-        number: usize,
-        plan: Arc<Plan>,
-        tls: TlsContexts,
-        link: Link,
-        log: Option<AccessLog>,
-    ) -> Self {
+    pub(crate) fn new(number: usize, common: Common, log: Option<AccessLog>) -> Self {
+        let Common { plan, tls, link, stores } = common;
         let zone = plan.settings.zone.as_deref();
         let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
             let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
@@ -92,6 +99,8 @@ impl Worker {
             cluster.sharing(&link.loads[id.0 as usize])
         });
         let clusters = clusters.collect();
+        let upstreams = (0..).map(UpstreamId).zip(&plan.upstreams);
+        let sticky = upstreams.map(|(id, upstream)| stores.of_worker(id, upstream)).collect();
         let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let worker = Worker {
             plan,
@@ -102,6 +111,7 @@ impl Worker {
             tells_destinations,
             mirrors: Mirrors::new(number as u32),
             clusters,
+            sticky,
             link,
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -127,6 +137,9 @@ impl Worker {
             for (index, (cluster, membership)) in self.clusters.iter().zip(&*now).enumerate() {
                 if known.get(index).is_none_or(|known| !Arc::ptr_eq(known, membership)) {
                     cluster.update(membership);
+                    if let Some(sticky) = &self.sticky[index] {
+                        sticky.update(membership);
+                    }
                 }
             }
             known = now.to_vec();
@@ -195,6 +208,11 @@ impl Worker {
     /// The cluster of an upstream.
     pub(crate) fn cluster(&self, upstream: UpstreamId) -> &Cluster {
         &self.clusters[upstream.0 as usize]
+    }
+
+    /// How the clients of an upstream stay where they are; `None` when they do not.
+    pub(crate) fn sticky(&self, upstream: UpstreamId) -> Option<&Rc<Sticky>> {
+        self.sticky[upstream.0 as usize].as_ref()
     }
 
     /// The last tick.

@@ -50,9 +50,9 @@ pub(crate) fn for_upstream(
 ) -> Box<dyn Balancer> {
     match balancing.method {
         Balance::RoundRobin => Box::new(Turns::new(members, seed)),
-        Balance::LeastRequest => Box::new(Least::new(Load::Requests, seed)),
-        Balance::LeastConnections => Box::new(Least::new(Load::Connections, seed)),
-        Balance::PeakEwma => Box::new(Least::new(Load::Time, seed)),
+        Balance::LeastRequest => Box::new(Least::new(Load::Requests, members, seed)),
+        Balance::LeastConnections => Box::new(Least::new(Load::Connections, members, seed)),
+        Balance::PeakEwma => Box::new(Least::new(Load::Time, members, seed)),
         Balance::Random => Box::new(ByChance),
         Balance::Hash | Balance::ConsistentHash | Balance::Ketama | Balance::Maglev => match table {
             Some(table) => Box::new(Keyed::new(table, balancing.bound, load)),

@@ -122,10 +122,18 @@ impl Cluster {
         known.values().for_each(|gone| gone.leave());
         // Rotations begin elsewhere each time: endpoints that come and go often must not favour the first ones.
         let mut rules = self.rules.clone();
-        rules.seed = if before.members.is_empty() { rules.seed } else { state.rules.seed.wrapping_add(7) };
+        if !before.members.is_empty() {
+            rules.seed = mix(state.rules.seed as u64) as usize;
+        }
         rules.around.seed = mix(state.rules.around.seed);
         *state = State::new(Arc::clone(membership), endpoints, Rc::new(rules));
         self.admission.changed(&state.endpoints);
+    }
+
+    /// Holds the clock for tests.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, moment: std::time::Instant) {
+        self.making.clock.hold(moment);
     }
 
     /// Whether a change leaves everybody in the tier and at the place of the hash table where they are.
@@ -139,10 +147,14 @@ impl Cluster {
 
     /// The endpoint for the next attempt. An endpoint of weight 0 is never it, nor one that was tried, nor one in a condition that takes nothing new,
     /// as long as [`Balancing::panic`](narrows_plan::Balancing) does not say otherwise; ejected ones are taken when nothing else is left.
+    /// Before all that, the one that the client sticks to is asked.
     ///
     /// # Errors
     /// Why there is none.
     pub fn pick(&self, wanted: &Wanted<'_>) -> Result<Rc<EndpointState>, Unavailable> {
+        if let Some(picked) = self.pick_sticky(wanted) {
+            return picked;
+        }
         if wanted.subset.is_empty() {
             return self.state.borrow().tiers.pick(wanted);
         }
@@ -156,6 +168,7 @@ impl Cluster {
     /// How the next choice would come about, all endpoints in the order of the membership. Changes nothing: the next [`Cluster::pick`] chooses as it
     /// is told here, unless something happens in between. Costs more than a choice.
     pub fn candidates(&self, wanted: &Wanted<'_>) -> Vec<Candidate> {
+        let sticky = self.pick_sticky(wanted);
         let state = &mut *self.state.borrow_mut();
         let mut candidates: Vec<Candidate> =
             state.endpoints.iter().map(|endpoint| candidate(endpoint, wanted)).collect();
@@ -163,6 +176,10 @@ impl Cluster {
             state.tiers.tell(wanted, &mut candidates, &state.by_id);
         } else if let Some(tiers) = state.subsets.of(wanted.subset, &state.rules, &state.ground) {
             tiers.tell(wanted, &mut candidates, &state.by_id);
+        }
+        if let Some(picked) = sticky {
+            let chosen = picked.ok().map(|endpoint| endpoint.id());
+            candidates.iter_mut().for_each(|one| one.is_chosen = Some(one.id) == chosen);
         }
         candidates
     }

@@ -31,8 +31,12 @@ mod report;
 #[cfg(test)]
 mod seeds;
 mod shares;
+mod stick_table;
+mod sticky;
 mod subsets;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tiers;
 mod upstream_load;
 mod wanted;
@@ -53,5 +57,7 @@ pub use places::Need;
 pub use pool::{Connection, Pool};
 pub use queue::{Queue, QueueIsFull, Ticket};
 pub use report::{AttemptFailure, Report, Reporter, Seen};
+pub use stick_table::{StickKey, StickPlace, StickTable, Stuck};
+pub use sticky::StickyEndpoint;
 pub use upstream_load::{RetryPlace, UpstreamLoad, UpstreamTotals};
 pub use wanted::{Tried, Unavailable, Wanted};

@@ -89,12 +89,19 @@ impl Members {
             clock: Rc::clone(&around.clock),
             chance: Chance::new(around.seed),
         };
-        (0..length).for_each(|member| made.refresh(member));
+        for member in 0..length {
+            made.refresh(member);
+        }
         made
     }
 
-    /// Looks at a member again.
-    pub(crate) fn refresh(&mut self, member: usize) {
+    /// A member to begin with that is taken, so that nobody gets what its neighbour may not.
+    pub(crate) fn start(&self, seed: usize) -> usize {
+        self.taken.iter().nth(seed % self.taken.count().max(1)).unwrap_or(0)
+    }
+
+    /// Looks at a member again; says whether it is taken otherwise than before.
+    pub(crate) fn refresh(&mut self, member: usize) -> bool {
         let endpoint = &self.endpoints[member];
         let (condition, weight) = (endpoint.condition(), endpoint.weight());
         let before = std::mem::replace(&mut self.counted[member], (condition, weight));
@@ -109,7 +116,7 @@ impl Members {
             }
         }
         if old == new {
-            return;
+            return false;
         }
         self.taken.set(member, is_taken);
         self.shares.set(member, new);
@@ -122,12 +129,15 @@ impl Members {
                 self.weights.remove(&old);
             }
         }
+        true
     }
 
     /// Takes members of other conditions from now on.
     pub(crate) fn take(&mut self, taking: Taking) {
         self.taking = taking;
-        (0..self.endpoints.len()).for_each(|member| self.refresh(member));
+        for member in 0..self.endpoints.len() {
+            self.refresh(member);
+        }
     }
 
     pub(crate) fn taking(&self) -> Taking {
@@ -220,6 +230,14 @@ impl Members {
     pub(crate) fn draw_any(&self) -> Option<usize> {
         if self.taken.count() == 0 {
             return None;
+        }
+        let length = self.endpoints.len();
+        if self.are_even() && self.taken.count() * 4 > length {
+            // Without a look at weights: somebody of all, until one is met that is taken.
+            let drawn = || self.chance.below(length as u64) as usize;
+            if let Some(drawn) = (0..DRAWS).map(|_| drawn()).find(|drawn| self.taken.contains(*drawn)) {
+                return Some(drawn);
+            }
         }
         let mut drawn = 0;
         for _ in 0..2 * DRAWS {

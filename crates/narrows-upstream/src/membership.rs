@@ -2,7 +2,7 @@
 
 use crate::load::Load;
 use crate::table::{Tables, are_alike};
-use narrows_plan::{Address, Balance, EndpointLimits};
+use narrows_plan::{Address, AdminState, Balance, Endpoint, EndpointLimits, Upstream};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -24,6 +24,14 @@ impl Membership {
     /// A membership of these endpoints, in the order of the configuration.
     pub fn new(members: Vec<Arc<Member>>) -> Self {
         Membership { members, tables: OnceLock::new() }
+    }
+
+    /// The endpoints of an upstream as they are written, those that are named only excepted: nobody has looked for them. For who asks what would be.
+    pub fn configured(upstream: &Upstream) -> Self {
+        let members = upstream.endpoints.iter().zip(1..);
+        Membership::new(
+            members.filter_map(|(endpoint, id)| Member::configured(endpoint, EndpointId(id))).collect(),
+        )
     }
 
     /// Makes what the workers need to choose by `method`, or takes it over from the membership before when only conditions have changed. Large
@@ -72,6 +80,58 @@ pub struct Member {
     pub since: Instant,
     /// When it came back from being down or ejected, for slow start; `None` when it was always up.
     pub returned: Option<Instant>,
+}
+
+impl Member {
+    /// An endpoint that is up and in which everything but its place is the default.
+    pub fn new(id: EndpointId, address: Address) -> Self {
+        let server_name = match &address {
+            Address::Socket(address) => address.ip().to_string(),
+            other => other.to_string(),
+        };
+        Member {
+            id,
+            label: address.to_string().into(),
+            address,
+            server_name: server_name.into(),
+            weight: 1,
+            priority: 0,
+            zone: None,
+            labels: Box::default(),
+            limits: EndpointLimits::default(),
+            load: Arc::default(),
+            condition: Condition::Up,
+            reason: "".into(),
+            since: Instant::now(),
+            returned: None,
+        }
+    }
+
+    /// An endpoint as it is written; `None` when it is named only.
+    fn configured(endpoint: &Endpoint, id: EndpointId) -> Option<Arc<Self>> {
+        let server_name = match &endpoint.address {
+            Address::Socket(address) => address.ip().to_string().into(),
+            Address::Unix(_) => "localhost".into(),
+            Address::Name(..) | Address::Service(_) => return None,
+        };
+        let condition = match endpoint.state {
+            AdminState::Ready => Condition::Up,
+            AdminState::Drain => Condition::Drain,
+            AdminState::Maintenance => Condition::Maintenance,
+        };
+        let made = Member::new(id, endpoint.address.clone());
+        Some(Arc::new(Member {
+            server_name,
+            weight: endpoint.weight,
+            priority: endpoint.priority,
+            zone: endpoint.zone.clone(),
+            labels: endpoint.labels.clone(),
+            limits: endpoint.limits,
+            condition,
+            reason: "configured".into(),
+            ..made
+        }))
+    }
 }
 
 /// Whether an endpoint is taken.

@@ -12,11 +12,14 @@ const KEPT: usize = 64;
 /// The tiers of the combinations of labels that were asked for. Values may come from requests: what no endpoint has costs a look and keeps nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Subsets {
-    /// Places by name and value, ascending. `None` until somebody asks.
-    places: Option<HashMap<Box<str>, HashMap<Box<str>, Vec<Place>>>>,
+    /// `None` until somebody asks.
+    places: Option<Labelled>,
     kept: Vec<Kept>,
     asked: u64,
 }
+
+/// Where the endpoints with a label stand, ascending, by its name and its value.
+type Labelled = HashMap<Box<str>, HashMap<Box<str>, Vec<Place>>>;
 
 #[derive(Debug)]
 struct Kept {
@@ -91,8 +94,8 @@ impl Subsets {
     }
 }
 
-fn index(ground: &Ground) -> HashMap<Box<str>, HashMap<Box<str>, Vec<Place>>> {
-    let mut index: HashMap<Box<str>, HashMap<Box<str>, Vec<Place>>> = HashMap::new();
+fn index(ground: &Ground) -> Labelled {
+    let mut index = Labelled::new();
     let mut add = |place: Place, endpoint: &EndpointState| {
         for (name, value) in &endpoint.member().labels {
             let places = index.entry(name.clone()).or_default().entry(value.clone()).or_default();

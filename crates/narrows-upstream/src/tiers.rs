@@ -103,8 +103,9 @@ impl Tiers {
         for tier in self.tiers.iter_mut().filter(|tier| tier.priority == place.priority) {
             if let Some(member) = tier.members.at_origin(place.origin as usize) {
                 belongs = true;
-                tier.members.refresh(member);
-                tier.balancer.changed(&tier.members, Some(member));
+                if tier.members.refresh(member) {
+                    tier.balancer.changed(&tier.members, Some(member));
+                }
             }
         }
         if belongs {

@@ -1,6 +1,7 @@
 //! What an endpoint is wanted for, and why there may be none.
 
 use crate::membership::EndpointId;
+use crate::sticky::StickyEndpoint;
 use std::net::IpAddr;
 
 /// What an endpoint is wanted for.
@@ -12,6 +13,8 @@ pub struct Wanted<'a> {
     pub key: Option<&'a str>,
     /// Labels that it must have, and the values that it must have there; empty asks for none.
     pub subset: &'a [(&'a str, &'a str)],
+    /// The endpoint that the client sticks to.
+    pub sticky: Option<StickyEndpoint>,
     /// Endpoints that earlier attempts failed on.
     pub tried: &'a Tried,
 }
@@ -19,7 +22,7 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// What a client wants when neither a key nor labels are asked for.
     pub fn new(client: IpAddr, tried: &'a Tried) -> Self {
-        Wanted { client, key: None, subset: &[], tried }
+        Wanted { client, key: None, subset: &[], sticky: None, tried }
     }
 
     /// The same with the rendered key of hash methods; `None` is the client's address.
@@ -33,6 +36,12 @@ impl<'a> Wanted<'a> {
     pub fn with_subset(self, subset: &'a [(&'a str, &'a str)]) -> Self {
         Wanted { subset, ..self }
     }
+
+    /// The same of a client that sticks to an endpoint.
+    #[must_use]
+    pub fn with_sticky(self, sticky: Option<StickyEndpoint>) -> Self {
+        Wanted { sticky, ..self }
+    }
 }
 
 /// Why there is no endpoint.
@@ -42,6 +51,8 @@ pub enum Unavailable {
     Tried,
     /// Those that are available have no room.
     Full,
+    /// The one that the client sticks to is not available, and no other may serve.
+    Sticky,
     /// None is available, or there is none at all.
     Down,
 }

@@ -6,6 +6,7 @@
 
 mod body;
 pub(crate) mod bytes;
+mod cookie;
 mod error;
 mod field;
 mod head;
@@ -15,6 +16,7 @@ mod response;
 mod section;
 
 pub use body::{BodyError, BodyReader, Step, chunk_header};
+pub use cookie::{SetCookie, cookies, edit_cookies, set_cookie};
 pub use error::HeadError;
 pub use field::{Field, FieldName};
 pub use head::{BodyFraming, HeadLimits, Method, Progress, Span, Version};

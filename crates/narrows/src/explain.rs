@@ -3,16 +3,18 @@
 //! The answer comes from what serves live traffic: the same parser, the same facts, the same route table, with a
 //! recorder that listens.
 
+mod flow;
 mod http;
 mod outcome;
 mod report;
-mod tcp;
-mod udp;
+mod safeguards;
+mod target;
 
 use crate::load::{load, show};
 use crate::{fail, misused};
 use clap::ValueEnum;
 use narrows_plan::{Bind, Listener, Plan, Protocol, ProxyProtocol, Recorder, Rule, Subject};
+use narrows_proxy::ChoicePreview;
 use report::{Compared, Report, Seen, Skipped};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -25,7 +27,8 @@ pub(crate) const HELP: &str = "Examples:
   narrows explain narrows.yaml TCP tcp://127.0.0.1:443 --sni db.example.com --alpn h2
   narrows explain narrows.yaml UDP udp://127.0.0.1:53 --source 10.0.0.7
 
-Nothing is sent: the parser, the facts and the route table of the proxy answer. The URL's port picks the
+Nothing is sent: the parser, the facts, the route table and the balancers of the proxy answer. Endpoints are
+as configured: whether they are well is known to a running process. The URL's port picks the
 listener where one is bound to it; otherwise every HTTP listener is asked.
 Exit status: 0 when something takes the request, 1 when nothing does or the configuration is wrong.";
 
@@ -88,14 +91,9 @@ pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
     if listeners.is_empty() {
         return fail(&nobody_listens(&plan, url));
     }
-    let reports: Vec<Report> = listeners
-        .into_iter()
-        .map(|listener| match &listener.protocol {
-            Protocol::Http(http) => http::explain(&plan, listener, http, arguments),
-            Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, arguments),
-            Protocol::Udp(udp) => udp::explain(&plan, listener, udp, arguments),
-        })
-        .collect();
+    let choices = ChoicePreview::new(&plan);
+    let reports: Vec<Report> =
+        listeners.into_iter().map(|listener| report(&choices, &plan, listener, arguments)).collect();
     crate::print(&match arguments.format {
         Format::Text => reports.iter().map(Report::to_text).collect::<Vec<_>>().join("\n"),
         Format::Json => {
@@ -103,6 +101,15 @@ pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
         }
     });
     if reports.iter().any(|report| report.outcome.is_taken()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What one listener would do.
+fn report(choices: &ChoicePreview<'_>, plan: &Plan, listener: &Listener, arguments: &Arguments) -> Report {
+    match &listener.protocol {
+        Protocol::Http(http) => http::explain(choices, plan, listener, http, arguments),
+        Protocol::Tcp(tcp) => flow::explain_tcp(choices, plan, listener, tcp, arguments),
+        Protocol::Udp(udp) => flow::explain_udp(choices, plan, listener, udp, arguments),
+    }
 }
 
 /// Where a hypothetical request goes.

@@ -60,7 +60,9 @@ pub(crate) struct Ready {
 
 /// Reads the files that the plan names; what is wrong with them joins the other diagnostics. `None` when anything keeps the plan from being run.
 pub(crate) fn complete(loaded: &mut Loaded) -> Option<Ready> {
-    let (tls, problems) = TlsContexts::load(loaded.plan.as_ref()?);
+    let plan = loaded.plan.as_ref()?;
+    let (tls, problems) = TlsContexts::load(plan);
+    let secrets = narrows_proxy::check_secrets(plan);
     for Problem { origin, kind, message, help } in problems {
         let (severity, code) = match kind {
             ProblemKind::Unreadable => (Severity::Error, Code::BadCertificate),
@@ -68,6 +70,10 @@ pub(crate) fn complete(loaded: &mut Loaded) -> Option<Ready> {
             ProblemKind::Expired => (Severity::Warning, Code::ExpiredCertificate),
         };
         loaded.add(origin, severity, code, message, help);
+    }
+    for secret in secrets {
+        let help = "write at least 16 bytes that nobody can guess: `openssl rand -hex 32 > cookie.key`";
+        loaded.add(secret.origin, Severity::Error, Code::BadSecret, secret.to_string(), Some(help.into()));
     }
     Some(Ready { plan: loaded.plan.take()?, tls: tls? })
 }

@@ -15,16 +15,18 @@ pub(super) enum KeyedMap {
     Cookies,
     Parameters,
     ResponseHeaders,
+    ResponseCookies,
     Captures,
     ProxyTlvs,
 }
 
 impl KeyedMap {
-    pub(super) const ALL: [(&'static str, KeyedMap); 6] = [
+    pub(super) const ALL: [(&'static str, KeyedMap); 7] = [
         ("request.headers", KeyedMap::Headers),
         ("request.cookies", KeyedMap::Cookies),
         ("request.params", KeyedMap::Parameters),
         ("response.headers", KeyedMap::ResponseHeaders),
+        ("response.cookies", KeyedMap::ResponseCookies),
         ("captures", KeyedMap::Captures),
         ("proxy_protocol.tlv", KeyedMap::ProxyTlvs),
     ];
@@ -115,6 +117,7 @@ impl Checker<'_> {
             KeyedMap::Headers => Expression::Header(lower()),
             KeyedMap::ResponseHeaders => Expression::ResponseHeader(lower()),
             KeyedMap::Cookies => Expression::Cookie(key.into()),
+            KeyedMap::ResponseCookies => Expression::ResponseCookie(key.into()),
             KeyedMap::Parameters => Expression::Parameter(key.into()),
             KeyedMap::Captures => {
                 let group = self.pattern(node)?.group(key);
@@ -133,7 +136,7 @@ impl Checker<'_> {
         let Some(map) = map(&target.expr) else {
             let target_type = self.check(target)?.value_type();
             let message = format!("{} cannot be asked for an entry", functions::kind(target_type));
-            let help = "maps are request.headers, request.cookies, request.params, response.headers, captures and proxy_protocol.tlv";
+            let help = "maps are request.headers, request.cookies, request.params, response.headers, response.cookies, captures and proxy_protocol.tlv";
             return self.fail(Problem::new(Code::TypeMismatch, self.range(node), message).help(help));
         };
         match (map, &key.expr) {
@@ -171,6 +174,7 @@ impl Checker<'_> {
             KeyedMap::Headers => Expression::HasHeader(lower()),
             KeyedMap::ResponseHeaders => Expression::HasResponseHeader(lower()),
             KeyedMap::Cookies => Expression::HasCookie(key.into()),
+            KeyedMap::ResponseCookies => Expression::HasResponseCookie(key.into()),
             KeyedMap::Parameters => Expression::HasParameter(key.into()),
             KeyedMap::Captures => {
                 let message = "the groups of a pattern are known, compare with `\"\"` instead";

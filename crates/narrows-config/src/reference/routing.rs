@@ -135,6 +135,7 @@ const MAPS: &str = "
 | `request.cookies[\"name\"]` | a cookie |
 | `request.params[\"name\"]` | a parameter of the query, decoded; the first of that name |
 | `response.headers[\"name\"]` | as above; in `response_headers` and error pages only |
+| `response.cookies[\"name\"]` | a cookie that the response sets; where `response.headers` are |
 | `captures[1]`, `captures[\"name\"]` | a group of the route's path, where that is one `regex`; not in `when` |
 | `proxy_protocol.tlv[\"0xE1\"]` | a TLV of the PROXY protocol header by its type; hexadecimal digits where it is no text |
 

@@ -29,6 +29,8 @@ impl Expression {
             Expression::HasHeader(name) => Value::Bool(facts.header(name).is_some()),
             Expression::HasCookie(name) => Value::Bool(facts.cookie(name).is_some()),
             Expression::HasParameter(name) => Value::Bool(facts.parameter(name).is_some()),
+            Expression::ResponseCookie(name) => Value::Text(facts.response_cookie(name).unwrap_or_default()),
+            Expression::HasResponseCookie(name) => Value::Bool(facts.response_cookie(name).is_some()),
             Expression::HasResponseHeader(name) => Value::Bool(facts.response_header(name).is_some()),
             Expression::HasProxyTlv(kind) => Value::Bool(facts.proxy_tlv(*kind).is_some()),
             Expression::Not(one) => Value::Bool(!one.truth(facts)?),

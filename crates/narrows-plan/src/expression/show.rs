@@ -36,6 +36,8 @@ impl Expression {
             Expression::HasHeader(name) => format!("{name:?} in request.headers"),
             Expression::HasCookie(name) => format!("{name:?} in request.cookies"),
             Expression::HasParameter(name) => format!("{name:?} in request.params"),
+            Expression::ResponseCookie(name) => format!("response.cookies[{name:?}]"),
+            Expression::HasResponseCookie(name) => format!("{name:?} in response.cookies"),
             Expression::HasResponseHeader(name) => format!("{name:?} in response.headers"),
             _ => return None,
         })

@@ -40,6 +40,9 @@ impl Facts for Known {
     fn response_header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.find(&format!("response {name}"))
     }
+    fn response_cookie(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.find(&format!("response cookie {name}"))
+    }
     fn capture(&self, group: usize) -> Option<&str> {
         self.0.get(&format!("capture {group}")).map(String::as_str)
     }

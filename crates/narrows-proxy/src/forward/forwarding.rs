@@ -4,6 +4,7 @@ use crate::downstream::Timing;
 use crate::flow::Recode;
 use crate::outgoing::{ResponseHeadOptions, write_response_head};
 use crate::request::Request;
+use crate::wants::Wants;
 use crate::worker::Worker;
 use narrows_plan::{HttpListener, RetryPolicy, Route};
 use narrows_upstream::Cluster;
@@ -20,6 +21,8 @@ pub(crate) struct Forwarding<'a, 'r> {
     pub(crate) cluster: &'a Cluster,
     /// When it is sent again.
     pub(crate) policy: &'a RetryPolicy,
+    /// What every attempt wants of its endpoint.
+    pub(crate) wants: &'r Wants<'r>,
     pub(crate) timing: &'r Timing,
     /// Whether the connection ends behind this exchange in any case.
     pub(crate) last: bool,
@@ -36,8 +39,13 @@ impl Forwarding<'_, '_> {
         out: &mut Vec<u8>,
     ) {
         let date = self.worker.date();
-        let options =
-            ResponseHeadOptions { recode, keep_alive, date: &date, edits: &self.route.response_edits };
+        let options = ResponseHeadOptions {
+            recode,
+            keep_alive,
+            date: &date,
+            edits: &self.route.response_edits,
+            cookie: self.wants.cookie(),
+        };
         write_response_head(self.request, bytes, response, self.listener, &options, out);
     }
 }

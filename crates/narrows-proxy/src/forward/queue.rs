@@ -30,7 +30,7 @@ impl Tries<'_> {
                 self.place.set(Some(running));
                 Ok(endpoint)
             }
-            Err(Unavailable::Down | Unavailable::Tried) => Err(Fault::NoEndpoint),
+            Err(why) => Err(why.into()),
         }
     }
 
@@ -53,6 +53,6 @@ impl Tries<'_> {
     }
 
     fn wanted(&self) -> Wanted<'_> {
-        Wanted::new(self.forwarding.request.client, &self.tried)
+        self.forwarding.wants.wanted(&self.tried)
     }
 }

@@ -177,7 +177,7 @@ impl<'t> Tries<'t> {
         match self.pick() {
             Ok(endpoint) => Some(Next::At(endpoint)),
             Err(Unavailable::Full) => Some(Next::Queue),
-            Err(Unavailable::Down | Unavailable::Tried) => None,
+            Err(Unavailable::Down | Unavailable::Tried | Unavailable::Sticky) => None,
         }
     }
 
@@ -310,7 +310,8 @@ impl<'t> Tries<'t> {
         let Forwarding { request, listener, route, matched_prefix, .. } = *self.forwarding;
         out.clear();
         let prefix = matched_prefix.map(|length| &request.path[..length]);
-        write_request_head(request, listener, route, prefix, &endpoint.label, out);
+        let cookie = self.forwarding.wants.cookie();
+        write_request_head(request, listener, route, prefix, cookie, &endpoint.label, out);
         out.extend_from_slice(&downstream.leftover[..self.body_start]);
         if !upload.kept().is_empty() {
             out.extend_from_slice(upload.kept());

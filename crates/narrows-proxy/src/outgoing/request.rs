@@ -3,6 +3,7 @@
 use super::certificate::write_certificate;
 use super::{copy_fields, is_edited_away, write_edits, write_field, write_template_field, write_value};
 use crate::request::Request;
+use crate::sticky::cookie::CookieOnTheWay;
 use narrows_observe::write_address;
 use narrows_plan::{ForwardPath, Forwarded, HttpListener, PathRewrite, Route};
 use narrows_wire::http1::{Field, FieldName, Method, TargetForm, list_members};
@@ -10,12 +11,13 @@ use narrows_wire::target::encode_path;
 use std::io::Write;
 use std::net::IpAddr;
 
-/// Appends the head of `request` as `route` sends it to an endpoint whose address reads `endpoint`.
+/// Appends the head of `request` as `route` sends it to an endpoint whose address reads `endpoint`, without the sticky `cookie`.
 pub(crate) fn write_request_head(
     request: &Request<'_>,
     listener: &HttpListener,
     route: &Route,
     matched_prefix: Option<&str>,
+    cookie: Option<&CookieOnTheWay>,
     endpoint: &str,
     out: &mut Vec<u8>,
 ) {
@@ -47,12 +49,17 @@ pub(crate) fn write_request_head(
     let Forwarded { x_forwarded, forwarded } = listener.forwarded;
     let certificate = listener.certificate_headers;
     let edits = &route.request_edits;
+    let mut has_sticky_cookie = false;
     copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
         let kept = match field.known {
             FieldName::Other => !field.listed,
             FieldName::Host => !own_host,
             FieldName::TransferEncoding => true,
             FieldName::Upgrade => upgrade,
+            FieldName::Cookie if cookie.is_some_and(|cookie| cookie.changes(field.value.of(bytes))) => {
+                has_sticky_cookie = true;
+                false
+            }
             FieldName::XForwardedFor | FieldName::XForwardedProto | FieldName::XForwardedHost => {
                 !x_forwarded && !field.listed
             }
@@ -65,6 +72,17 @@ pub(crate) fn write_request_head(
         };
         kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
     });
+    if let Some(cookie) = cookie.filter(|_| has_sticky_cookie) {
+        let changed = |field: &&Field| {
+            field.known == FieldName::Cookie
+                && cookie.changes(field.value.of(bytes))
+                && !field.is_hop_by_hop()
+                && !is_edited_away(field, bytes, edits)
+        };
+        for field in head.fields.iter().filter(changed) {
+            cookie.write_changed(field.value.of(bytes), out);
+        }
+    }
     if upgrade {
         out.extend_from_slice(b"Connection: upgrade\r\n");
     }

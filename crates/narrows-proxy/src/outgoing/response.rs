@@ -3,9 +3,10 @@
 use super::{copy_fields, is_edited_away, write_edits, write_field};
 use crate::flow::Recode;
 use crate::request::{Request, Response};
+use crate::sticky::cookie::CookieOnTheWay;
 use narrows_observe::write_number;
 use narrows_plan::{HeaderEdit, HttpListener, ServerPolicy};
-use narrows_wire::http1::{FieldName, ResponseHead, Version};
+use narrows_wire::http1::{Field, FieldName, ResponseHead, Version};
 use std::io::Write;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(crate) struct ResponseHeadOptions<'a> {
     pub(crate) date: &'a str,
     /// Edits of the route.
     pub(crate) edits: &'a [HeaderEdit],
+    /// The sticky cookie, which the client may get with it.
+    pub(crate) cookie: Option<&'a CookieOnTheWay>,
 }
 
 /// Appends the head of a response as it goes to the client.
@@ -40,6 +43,10 @@ pub(crate) fn write_response_head(
     let edits = if informational { &[] } else { options.edits };
     let mut has_date = informational;
     let mut hsts = listener.hsts.filter(|_| request.connection.tls.is_some() && !informational);
+    // A protocol that is switched to begins with the last chance to say where it was.
+    let cookie = options.cookie.filter(|_| !informational || head.upgrade);
+    let is_set_by = |field: &Field| cookie.is_some_and(|cookie| cookie.is_set_by(field.value.of(bytes)));
+    let (mut has_sticky_cookie, mut has_cache_control) = (false, false);
     copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
         let kept = match field.known {
             FieldName::Other => !field.listed,
@@ -47,6 +54,14 @@ pub(crate) fn write_response_head(
             FieldName::TransferEncoding => options.recode == Recode::Nothing && !field.listed,
             FieldName::Date => {
                 has_date = true;
+                !field.listed
+            }
+            FieldName::SetCookie if is_set_by(field) => {
+                has_sticky_cookie = true;
+                false
+            }
+            FieldName::CacheControl => {
+                has_cache_control = true;
                 !field.listed
             }
             FieldName::Server => listener.server == ServerPolicy::Pass && !field.listed,
@@ -59,6 +74,21 @@ pub(crate) fn write_response_head(
         };
         kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
     });
+    if let Some(cookie) = cookie {
+        if has_sticky_cookie {
+            let set = |field: &&Field| {
+                field.known == FieldName::SetCookie
+                    && is_set_by(field)
+                    && !field.is_hop_by_hop()
+                    && !is_edited_away(field, bytes, edits)
+            };
+            for field in head.fields.iter().filter(set) {
+                cookie.write_set(field.value.of(bytes), out);
+            }
+        }
+        let sets_caching = |edit: &HeaderEdit| edit.name().eq_ignore_ascii_case("cache-control");
+        cookie.write_inserted(!has_cache_control && !edits.iter().any(sets_caching), out);
+    }
     if head.upgrade {
         out.extend_from_slice(b"Connection: upgrade\r\n");
     } else if !informational {

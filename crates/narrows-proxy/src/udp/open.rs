@@ -6,6 +6,7 @@ use super::hellos::Introduction;
 use super::sessions::{Count, Home, QuicIds, Session};
 use crate::gate::Arrival;
 use crate::preface::datagram_preface;
+use crate::wants::Wants;
 use crate::worker::OpenConnection;
 use crate::{Fault, FlowFacts};
 use narrows_plan::{Address, Subject, UpstreamId};
@@ -35,10 +36,10 @@ impl Flows<'_> {
         }
         if !self.rules.quic {
             let (route, upstream) = self.route(told, "", &[])?;
-            return self.connect(told, Choice::Any(route, upstream), datagram.bytes, "").map(Some);
+            return self.connect(told, Choice::Any(route, upstream), datagram.bytes, "", &[]).map(Some);
         }
         if let Some((home, length)) = self.affinity.find(datagram.bytes, key.client.ip()) {
-            let slot = self.connect(told, Choice::Known(home), datagram.bytes, "")?;
+            let slot = self.connect(told, Choice::Known(home), datagram.bytes, "", &[])?;
             if let Some(session) = self.sessions.get(slot) {
                 session.quic.length = length;
             }
@@ -51,7 +52,7 @@ impl Flows<'_> {
             return self.introduce(told);
         }
         let (route, upstream) = self.route(told, "", &[])?;
-        self.connect(told, Choice::Any(route, upstream), datagram.bytes, "").map(Some)
+        self.connect(told, Choice::Any(route, upstream), datagram.bytes, "", &[]).map(Some)
     }
 
     /// Reads the client hello, and opens the session once it is whole.
@@ -63,7 +64,7 @@ impl Flows<'_> {
         let Introduction { server_name, alpn, held } = introduction;
         let (route, upstream) = self.route(told, &server_name, &alpn)?;
         let first = held.first().map_or(told.datagram.bytes, |first| first);
-        let slot = self.connect(told, Choice::Any(route, upstream), first, &server_name)?;
+        let slot = self.connect(told, Choice::Any(route, upstream), first, &server_name, &alpn)?;
         if let Some(session) = self.sessions.get(slot) {
             for held in &held {
                 session.received.add(1, held.len());
@@ -82,7 +83,17 @@ impl Flows<'_> {
         server_name: &str,
         alpn: &[String],
     ) -> Result<(Option<usize>, UpstreamId), Fault> {
-        let facts = FlowFacts {
+        let facts = self.facts(told, server_name, alpn);
+        let subject = Subject { host: server_name, path: "" };
+        match self.rules.table.select(subject, &facts, &mut ()) {
+            Some(rule) => Ok((Some(rule), self.rules.routes[rule].upstream)),
+            None => self.rules.fallback.map(|upstream| (None, upstream)).ok_or(Fault::NoRoute),
+        }
+    }
+
+    /// What is known of a session.
+    fn facts<'t>(&'t self, told: &Told<'t>, server_name: &'t str, alpn: &'t [String]) -> FlowFacts<'t> {
+        FlowFacts {
             source: told.key.client.ip().to_canonical(),
             source_port: told.key.client.port(),
             listener: &self.worker.plan.listeners[self.place.listener].name,
@@ -92,11 +103,6 @@ impl Flows<'_> {
             alpn,
             tls: None,
             unix: self.worker.unix(),
-        };
-        let subject = Subject { host: server_name, path: "" };
-        match self.rules.table.select(subject, &facts, &mut ()) {
-            Some(rule) => Ok((Some(rule), self.rules.routes[rule].upstream)),
-            None => self.rules.fallback.map(|upstream| (None, upstream)).ok_or(Fault::NoRoute),
         }
     }
 
@@ -116,6 +122,7 @@ impl Flows<'_> {
         choice: Choice,
         first: &[u8],
         server_name: &str,
+        alpn: &[String],
     ) -> Result<u32, Fault> {
         let (route, upstream) = match choice {
             Choice::Any(route, upstream) => (route, upstream),
@@ -135,29 +142,35 @@ impl Flows<'_> {
         };
         let mut tried = Tried::default();
         let mut attempts = 0;
-        let mut fault = Fault::NoEndpoint;
+        let mut fault = None;
+        let facts = self.facts(told, server_name, alpn);
+        let wants = Wants::of_flow(&facts, cluster, self.worker.sticky(upstream));
         while attempts <= cluster.upstream.retry.limit {
             let known = match choice {
                 Choice::Known(home) if attempts == 0 => cluster.endpoint(home.endpoint),
                 _ => None,
             };
-            let wanted = Wanted::new(key.client.ip(), &tried);
             let known = known.and_then(|known| Some((Rc::clone(&known), known.try_begin(Need::Session)?)));
-            let reserved = known.map_or_else(|| cluster.reserve(&wanted, Need::Session), Ok);
+            let reserved = known.map_or_else(|| cluster.reserve(&wants.wanted(&tried), Need::Session), Ok);
             let (endpoint, running) = match reserved {
                 Ok(reserved) => reserved,
                 // Datagrams are not kept: nobody waits here.
                 Err(Unavailable::Full) => {
-                    fault = refusal(ShedCause::QueueFull);
+                    fault.get_or_insert(refusal(ShedCause::QueueFull));
                     break;
                 }
-                Err(Unavailable::Down | Unavailable::Tried) => break,
+                Err(why) => {
+                    fault.get_or_insert(why.into());
+                    break;
+                }
             };
             attempts += 1;
             match self.dial(&endpoint, token) {
                 Ok(socket) => {
                     let has_others = cluster.upstream.retry.limit > 0 && cluster.size() > 1;
                     let is_repeatable = has_others && first.len() <= KEPT_BYTES;
+                    wants.reached(&endpoint);
+                    let wants = (!wants.is_plain()).then(|| Box::new(wants.into_owned()));
                     let session = Session {
                         key,
                         home: Home { route, upstream, endpoint: endpoint.id() },
@@ -174,6 +187,7 @@ impl Flows<'_> {
                         fault: None,
                         attempts,
                         tried,
+                        wants,
                         first: is_repeatable.then(|| first.into()),
                         is_stream: false,
                         server_name: server_name.into(),
@@ -185,11 +199,12 @@ impl Flows<'_> {
                 }
                 Err(failure) => {
                     endpoint.not_connected(failure);
-                    fault = Fault::Connect(failure);
+                    fault = Some(Fault::Connect(failure));
                 }
             }
             tried.add(endpoint.id());
         }
+        let fault = fault.unwrap_or(Fault::NoEndpoint);
         if fault == Fault::Connect(ConnectFailure::Exhausted) {
             self.worker.survive_exhaustion();
         }
@@ -219,7 +234,10 @@ impl Flows<'_> {
             let cluster = self.worker.cluster(upstream);
             session.tried.add(session.endpoint.id());
             session.endpoint.not_connected(failure);
-            let wanted = Wanted::new(client, &session.tried);
+            let wanted = match &session.wants {
+                Some(wants) => wants.wanted(&session.tried),
+                None => Wanted::new(client, &session.tried),
+            };
             let next = (session.attempts <= cluster.upstream.retry.limit && session.first.is_some())
                 .then(|| cluster.reserve(&wanted, Need::Session).ok())
                 .flatten();
@@ -239,6 +257,9 @@ impl Flows<'_> {
                     session.socket = socket;
                     let first = session.first.as_deref().unwrap_or_default();
                     if session.send(first, &mut self.memory).is_ok() {
+                        if let Some(wants) = &session.wants {
+                            wants.reached(&session.endpoint);
+                        }
                         return true;
                     }
                     failure = ConnectFailure::Unreachable;
@@ -258,7 +279,11 @@ impl Flows<'_> {
         let cluster = self.worker.cluster(upstream);
         let mut tried = Tried::default();
         for _ in 0..=cluster.upstream.retry.limit {
-            let wanted = Wanted::new(client, &tried);
+            let Some(session) = self.sessions.get(slot) else { return false };
+            let wanted = match &session.wants {
+                Some(wants) => wants.wanted(&tried),
+                None => Wanted::new(client, &tried),
+            };
             let Ok((endpoint, running)) = cluster.reserve(&wanted, Need::Session) else { break };
             let token = self.sessions.renew(slot);
             match self.dial(&endpoint, token) {
@@ -271,6 +296,9 @@ impl Flows<'_> {
                     session.socket = socket;
                     session.is_unproven = true;
                     session.is_stream = false;
+                    if let Some(wants) = &session.wants {
+                        wants.reached(&session.endpoint);
+                    }
                     return true;
                 }
                 Err(failure) => endpoint.not_connected(failure),

@@ -1,6 +1,7 @@
 //! The table of sessions: found by the client's address, named by a slot, ended by a deadline.
 
 use crate::Fault;
+use crate::wants::Wants;
 use crate::worker::OpenConnection;
 use foldhash::fast::RandomState;
 use narrows_plan::UpstreamId;
@@ -84,6 +85,8 @@ pub(super) struct Session {
     pub(super) fault: Option<Fault>,
     pub(super) attempts: u32,
     pub(super) tried: Tried,
+    /// What it wants of its endpoint besides; boxed, because few want anything.
+    pub(super) wants: Option<Box<Wants<'static>>>,
     /// The first datagram, for another endpoint, until something was answered.
     pub(super) first: Option<Box<[u8]>>,
     /// Whether the endpoint has not answered yet.

@@ -53,7 +53,7 @@ impl Keyed {
         let is_within = |member: usize| {
             let running = u128::from(members.endpoints()[member].running());
             let share = u128::from(load) * u128::from(members.weight(member)) * u128::from(bound);
-            running + 1 <= share.div_ceil(total * 100)
+            running < share.div_ceil(total * 100)
         };
         // After some were tried or are full, the others may all be at their bound: the key decides then.
         self.find(asking, is_within).or_else(|| self.find(asking, |_| true))

@@ -4,6 +4,7 @@ use super::Balancer;
 use crate::candidate::Score;
 use crate::members::{Asking, Members};
 use std::cell::Cell;
+use std::time::Instant;
 
 /// Among so many, all are looked at; among more, two.
 const FULL_SCAN: usize = 16;
@@ -30,20 +31,21 @@ pub(super) enum Load {
 }
 
 impl Least {
-    pub(super) fn new(load: Load, seed: usize) -> Self {
-        Least { load, next: Cell::new(seed) }
+    pub(super) fn new(load: Load, members: &Members, seed: usize) -> Self {
+        Least { load, next: Cell::new(members.start(seed)) }
     }
 
     fn scan(&self, asking: &Asking<'_>) -> Option<usize> {
         let members = asking.members;
         let (even, length) = (members.are_even(), members.endpoints().len().max(1));
+        let now = self.load.moment(members);
         let mut best: Option<(f64, usize)> = None;
         let mut tied = 0.0;
         for member in members.taken().rotation(self.next.get() % length) {
             if !asking.accepts(member) {
                 continue;
             }
-            let load = self.load.of(members, member);
+            let load = self.load.of(members, member, now);
             let is_tie = best.is_some_and(|(least, _)| load == least);
             if is_tie && even {
                 continue;
@@ -67,10 +69,12 @@ impl Least {
     fn choose_of_two(&self, asking: &Asking<'_>) -> Option<usize> {
         let members = asking.members;
         let first = members.draw(asking)?;
+        let now = self.load.moment(members);
+        let load = |member: usize| self.load.of(members, member, now);
         for _ in 0..SECOND_DRAWS {
             let second = members.draw_any()?;
             if second != first && asking.accepts(second) {
-                let is_less = self.load.of(members, second) < self.load.of(members, first);
+                let is_less = load(second) < load(first);
                 return Some(if is_less { second } else { first });
             }
         }
@@ -88,8 +92,9 @@ impl Balancer for Least {
 
     fn scores(&self, asking: &Asking<'_>) -> Vec<Option<Score>> {
         let members = asking.members;
+        let now = self.load.moment(members);
         let score = |member: usize| {
-            let load = self.load.of(members, member);
+            let load = self.load.of(members, member, now);
             match self.load {
                 Load::Requests | Load::Connections => Score::Load(load),
                 Load::Time => Score::Seconds(load),
@@ -105,12 +110,17 @@ impl Balancer for Least {
 }
 
 impl Load {
-    fn of(self, members: &Members, member: usize) -> f64 {
+    /// The moment of a comparison, where time plays a part.
+    fn moment(self, members: &Members) -> Option<Instant> {
+        matches!(self, Load::Time).then(|| members.now())
+    }
+
+    fn of(self, members: &Members, member: usize, now: Option<Instant>) -> f64 {
         let endpoint = &members.endpoints()[member];
         let load = match self {
             Load::Requests => f64::from(endpoint.running()),
             Load::Connections => f64::from(endpoint.connections()),
-            Load::Time => match (endpoint.answer_seconds(members.now()), endpoint.running()) {
+            Load::Time => match (now.and_then(|now| endpoint.answer_seconds(now)), endpoint.running()) {
                 (Some(seconds), running) => seconds * (f64::from(running) + 1.0),
                 // One that was never asked is asked once, and nobody else goes there before it has answered.
                 (None, 0) => 0.0,

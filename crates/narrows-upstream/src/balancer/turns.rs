@@ -44,7 +44,7 @@ struct Turn {
 
 impl Turns {
     pub(super) fn new(members: &Members, seed: usize) -> Self {
-        let mut turns = Turns { seed: seed as u64, next: Cell::new(seed), queue: None };
+        let mut turns = Turns { seed: seed as u64, next: Cell::new(members.start(seed)), queue: None };
         turns.changed(members, None);
         turns
     }

@@ -47,7 +47,8 @@ fn what_failed_before_the_window_does_not_count() {
 fn half_of_them_failing_is_enough_and_less_is_not() {
     for (successes, opens) in [(20, true), (21, false)] {
         let breaker = Breaker::new(RULES);
-        (0..successes).for_each(|_| assert_ne!(run(&breaker, at(0), Verdict::Succeeded), Some(BreakerChange::Closed)));
+        (0..successes)
+            .for_each(|_| assert_ne!(run(&breaker, at(0), Verdict::Succeeded), Some(BreakerChange::Closed)));
         let changes: Vec<_> = (0..20).filter_map(|_| run(&breaker, at(0), Verdict::Failed)).collect();
         assert_eq!(!changes.is_empty(), opens, "{successes} succeeded");
     }

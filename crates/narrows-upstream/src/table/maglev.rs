@@ -5,6 +5,8 @@ use crate::membership::Member;
 
 /// Places of a table: a prime, as the paper's larger one. Shares are exact to 1 / 65,537.
 const PLACES: usize = 65_537;
+/// Places that are looked at before the others are taken in turn.
+const DRAWS: u32 = 32;
 
 /// Each endpoint has places in proportion to its weight, claimed in turns: each time the first free one of its own permutation of all places. One look
 /// finds the endpoint of a key; a few more keys than needed move when endpoints come or go.
@@ -48,13 +50,18 @@ impl Maglev {
         if self.places.is_empty() {
             return None;
         }
-        let (before, after) = self.places.split_at((hash % PLACES as u64) as usize);
-        let mut last = None;
-        // The next place belongs to anybody: the keys of one that is not taken spread over the others.
-        after.iter().chain(before).map(|endpoint| *endpoint as usize).find(|endpoint| {
-            let is_new = last.replace(*endpoint) != Some(*endpoint);
-            is_new && accepts(*endpoint)
-        })
+        let place = |hash: u64| (hash % PLACES as u64) as usize;
+        // Places beside each other are filled in turns, so that one endpoint would inherit most of another one's keys: look elsewhere.
+        let mut draw = hash;
+        for _ in 0..DRAWS {
+            let endpoint = self.places[place(draw)] as usize;
+            if accepts(endpoint) {
+                return Some(endpoint);
+            }
+            draw = mix(draw);
+        }
+        let (before, after) = self.places.split_at(place(draw));
+        after.iter().chain(before).map(|endpoint| *endpoint as usize).find(|endpoint| accepts(*endpoint))
     }
 }
 

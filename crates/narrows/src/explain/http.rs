@@ -1,20 +1,20 @@
 //! `explain` at layer 7.
 
-use super::outcome::{Outcome, Target, duration, pages, size};
-use super::{Arguments, Report, Trace, Url, gate, headline, local_port, skipped};
+use super::outcome::{Outcome, duration, pages, size};
+use super::target::Target;
+use super::{Arguments, Report, Trace, Url, gate, headline, local_port, safeguards, skipped};
 use narrows_plan::{
     Action, FixedResponse, HeaderEdit, HttpListener, Listener, Part, Plan, Route, Subject, Template,
     UpstreamId,
 };
-use narrows_proxy::{
-    ConnectionFacts, Fault, Meaning, Request, RequestMemory, Response, preview_request_head,
-};
+use narrows_proxy::{ChoicePreview, ConnectionFacts, Fault, Meaning, Request, RequestMemory, Response};
 use narrows_tls::TlsFacts;
 use narrows_wire::http1::{HeadLimits, Progress, RequestHead, parse_request};
 use narrows_wire::proxy_protocol::Tlvs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn explain(
+    choices: &ChoicePreview<'_>,
     plan: &Plan,
     listener: &Listener,
     http: &HttpListener,
@@ -95,7 +95,7 @@ pub(super) fn explain(
         request.capture(pattern);
     }
     let prefix = chosen.and_then(|rule| rules[rule].matched_prefix(request.path));
-    report.outcome = outcome(plan, http, route, chosen.is_none(), prefix, &request);
+    report.outcome = outcome(choices, plan, http, route, chosen.is_none(), prefix, &request);
     report
 }
 
@@ -125,6 +125,7 @@ fn refusal(fault: Fault, http: &HttpListener) -> Outcome {
 }
 
 fn outcome(
+    choices: &ChoicePreview<'_>,
     plan: &Plan,
     http: &HttpListener,
     route: &Route,
@@ -136,7 +137,10 @@ fn outcome(
         route: (!is_fallback).then(|| (route.name.to_string(), plan.locate(route.origin))),
         ..Outcome::default()
     };
-    let target = |id: UpstreamId, weight, total| Target::new(plan, plan.upstream(id), weight, total);
+    let target = |id: UpstreamId, weight, total| {
+        let choice = choices.of_request(request, &route.subset, id);
+        Target::new(plan, id, (weight, total), choice, route.retry.as_deref())
+    };
     let (kind, own_status, upstream) = match &route.action {
         Action::Respond(FixedResponse { status, body, content_type }) => {
             let own = Response { status: *status, bytes: &[], head: None };
@@ -164,10 +168,14 @@ fn outcome(
         }
     };
     outcome.kind = kind;
-    if let Some(endpoint) = upstream.and_then(|id| plan.upstream(id).endpoints.first()) {
-        let head = preview_request_head(request, http, route, prefix, &endpoint.address.to_string());
+    if let Some(id) = upstream {
+        let name = &plan.upstream(id).name;
+        let target = outcome.targets.iter().find(|target| target.is(name));
+        let endpoint = target.and_then(Target::endpoint).unwrap_or("the endpoint");
+        let head = choices.request_head(request, http, route, prefix, id, endpoint);
         let head = String::from_utf8_lossy(&head).into_owned();
         outcome.sent = head.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        outcome.mirrors = route.mirrors.iter().map(|mirror| safeguards::mirror(plan, mirror)).collect();
         outcome.limits = limits(route);
         outcome.error_pages = pages(&route.error_pages);
     }

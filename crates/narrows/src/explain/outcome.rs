@@ -1,6 +1,7 @@
 //! What happens to a request in the end, as text and as JSON.
 
-use narrows_plan::{ErrorPages, Plan, ProxyProtocolVersion, StatusPattern, Upstream};
+use super::target::Target;
+use narrows_plan::{ErrorPages, StatusPattern};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub(super) struct Outcome {
     pub(super) route: Option<(String, String)>,
     /// Where it is forwarded to; several share by weight.
     pub(super) targets: Vec<Target>,
+    /// Where copies go, a line each.
+    pub(super) mirrors: Vec<String>,
     /// The head that the endpoint gets, a line each.
     pub(super) sent: Vec<String>,
     /// What becomes of the response's head, a line each.
@@ -24,30 +27,6 @@ pub(super) struct Outcome {
     pub(super) limits: Vec<(&'static str, String)>,
     /// Own pages for errors: statuses and type.
     pub(super) error_pages: Vec<(String, String)>,
-}
-
-/// An upstream that may get the request.
-#[derive(Debug)]
-pub(super) struct Target {
-    /// Share of the requests, percent.
-    share: f64,
-    name: String,
-    place: String,
-    balance: &'static str,
-    attempts: u32,
-    /// Version of the PROXY protocol header that it gets.
-    proxy_protocol: Option<&'static str>,
-    endpoints: Vec<Candidate>,
-}
-
-/// An endpoint that the balancer may pick.
-#[derive(Debug)]
-struct Candidate {
-    address: String,
-    weight: u32,
-    /// Part of the upstream's requests that the weight asks for, percent.
-    share: f64,
-    place: String,
 }
 
 impl Outcome {
@@ -75,6 +54,7 @@ impl Outcome {
         for target in &self.targets {
             target.write(self.targets.len() > 1, &mut lines);
         }
+        lines.extend(self.mirrors.iter().cloned());
         if !self.sent.is_empty() {
             lines.push("sent as:".to_owned());
             lines.extend(self.sent.iter().map(|line| format!("  {line}")));
@@ -112,62 +92,11 @@ impl Outcome {
             "route": self.route.as_ref().map(|(name, place)| json!({ "name": name, "place": place })),
             "sentence": self.sentence,
             "upstreams": self.targets.iter().map(Target::to_json).collect::<Vec<_>>(),
+            "mirrors": self.mirrors,
             "sent": self.sent,
             "response_headers": self.response_edits,
             "limits": pairs(&self.limits),
             "error_pages": pages,
-        })
-    }
-}
-
-impl Target {
-    /// What the plan says of `upstream`, which gets `weight` of `total` requests.
-    pub(super) fn new(plan: &Plan, upstream: &Upstream, weight: u32, total: u32) -> Self {
-        let weights: u32 = upstream.endpoints.iter().fold(0, |sum, one| sum.saturating_add(one.weight));
-        let endpoints = upstream.endpoints.iter().map(|endpoint| Candidate {
-            address: endpoint.address.to_string(),
-            weight: endpoint.weight,
-            share: percent(endpoint.weight, weights),
-            place: plan.locate(endpoint.origin),
-        });
-        Target {
-            share: percent(weight, total),
-            name: upstream.name.to_string(),
-            place: plan.locate(upstream.origin),
-            balance: upstream.balancing.method.name(),
-            attempts: upstream.retry.limit.saturating_add(1),
-            proxy_protocol: upstream.proxy_protocol.map(ProxyProtocolVersion::name),
-            endpoints: endpoints.collect(),
-        }
-    }
-
-    fn write(&self, shows_share: bool, lines: &mut Vec<String>) {
-        let Target { share, name, place, balance, attempts, proxy_protocol, endpoints } = self;
-        let share = if shows_share { format!("{share:.1} % to ") } else { String::new() };
-        let header = proxy_protocol.map(|version| format!(", PROXY protocol {version}")).unwrap_or_default();
-        lines.push(format!(
-            "{share}upstream {name} ({place}), {balance}, at most {attempts} attempts{header}"
-        ));
-        lines.extend(endpoints.iter().map(|endpoint| {
-            let Candidate { address, weight, share, place } = endpoint;
-            format!("  endpoint {address} weight {weight} ({share:.0} %)  {place}")
-        }));
-    }
-
-    fn to_json(&self) -> Value {
-        let endpoints: Vec<_> = self
-            .endpoints
-            .iter()
-            .map(|one| json!({ "address": one.address, "weight": one.weight, "place": one.place }))
-            .collect();
-        json!({
-            "name": self.name,
-            "place": self.place,
-            "share_percent": self.share,
-            "balance": self.balance,
-            "attempts": self.attempts,
-            "proxy_protocol": self.proxy_protocol,
-            "endpoints": endpoints,
         })
     }
 }
@@ -206,6 +135,6 @@ pub(super) fn size(bytes: Option<u64>) -> String {
     }
 }
 
-fn percent(part: u32, whole: u32) -> f64 {
+pub(super) fn percent(part: u32, whole: u32) -> f64 {
     f64::from(part) * 100.0 / f64::from(whole.max(1))
 }

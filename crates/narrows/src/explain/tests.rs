@@ -13,13 +13,22 @@ fn report(words: &[&str]) -> String {
     let demo = include_str!("../../../../examples/demo.yaml");
     let plan = narrows_config::load_text("demo.yaml", demo, Path::new(".")).plan.unwrap();
     let Line { arguments } = Line::parse_from([&["explain", "demo.yaml"], words].concat());
-    let listeners = candidates(&plan, &arguments.url, None);
-    let reports = listeners.iter().map(|listener| match &listener.protocol {
-        Protocol::Http(http) => http::explain(&plan, listener, http, &arguments),
-        Protocol::Tcp(tcp) => tcp::explain(&plan, listener, tcp, &arguments),
-        Protocol::Udp(udp) => udp::explain(&plan, listener, udp, &arguments),
-    });
-    reports.map(|report| report.to_text()).collect()
+    reports(&plan, &arguments).iter().map(Report::to_text).collect()
+}
+
+/// The reports of all listeners that are asked.
+fn reports(plan: &Plan, arguments: &Arguments) -> Vec<Report> {
+    let choices = ChoicePreview::new(plan);
+    let listeners = candidates(plan, &arguments.url, None);
+    listeners.into_iter().map(|listener| super::report(&choices, plan, listener, arguments)).collect()
+}
+
+/// What is explained for a request to `yaml`, where the listener is on port 80.
+fn explained(yaml: &str, words: &[&str]) -> Report {
+    let loaded = narrows_config::load_text("test.yaml", yaml, Path::new("."));
+    let plan = loaded.plan.unwrap_or_else(|| panic!("{}", loaded.diagnostics.render(false)));
+    let Line { arguments } = Line::parse_from([&["explain", "test.yaml"], words].concat());
+    reports(&plan, &arguments).remove(0)
 }
 
 #[test]
@@ -71,12 +80,7 @@ fn datagram_report(quic: bool, words: &[&str]) -> String {
         "listeners: {{ u: {{ bind: ':53', protocol: udp, quic: {quic}, routes: [{{ {route}, upstream: a }}], upstream: b }} }}
 upstreams: {{ a: {{ endpoints: ['10.0.0.1:53'] }}, b: {{ endpoints: ['10.0.0.2:53'] }} }}"
     );
-    let plan = narrows_config::load_text("udp.yaml", &text, Path::new(".")).plan.unwrap();
-    let words = [&["explain", "udp.yaml", "UDP", "udp://127.0.0.1:53"], words].concat();
-    let Line { arguments } = Line::parse_from(words);
-    let Protocol::Udp(udp) = &plan.listeners[0].protocol else { panic!("no udp listener") };
-    assert_eq!(candidates(&plan, &arguments.url, None).len(), 1);
-    udp::explain(&plan, &plan.listeners[0], udp, &arguments).to_text()
+    explained(&text, &[&["UDP", "udp://127.0.0.1:53"], words].concat()).to_text()
 }
 
 #[test]
@@ -105,12 +109,105 @@ listeners:
     upstream: app
 upstreams: { app: { endpoints: ["127.0.0.1:1"], proxy_protocol: v2 } }
 "#;
-    let plan = narrows_config::load_text("test.yaml", yaml, Path::new(".")).plan.unwrap();
-    let Line { arguments } = Line::parse_from(["explain", "test.yaml", "GET", "http://a/"]);
-    let listener = &plan.listeners[0];
-    let Protocol::Http(http) = &listener.protocol else { panic!("a listener for HTTP") };
-    let text = http::explain(&plan, listener, http, &arguments).to_text();
+    let text = explained(yaml, &["GET", "http://a/"]).to_text();
     assert!(text.contains("a PROXY protocol header is required from 10.0.0.0/8"), "{text}");
     assert!(text.contains("proxy_protocol.tlv[\"0xE1\"] = \"\""), "{text}");
     assert!(text.contains("at most 3 attempts, PROXY protocol v2"), "{text}");
+}
+
+/// An upstream of three endpoints with these keys.
+fn with_upstream(keys: &str) -> String {
+    format!(
+        "listeners: {{ web: {{ bind: ':80', upstream: app }} }}
+upstreams:
+  app:
+    endpoints:
+      - 10.0.0.1:80
+      - {{ address: '10.0.0.2:80', weight: 3, labels: {{ version: v2 }} }}
+      - {{ address: '10.0.0.3:80', state: drain }}
+      - {{ address: '10.0.0.4:80', backup: true }}
+{keys}"
+    )
+}
+
+#[test]
+fn candidates_are_shown_with_what_speaks_for_and_against_them() {
+    let text = explained(&with_upstream(""), &["GET", "http://a/"]).to_text();
+    for line in [
+        "candidates, as configured:",
+        "endpoint 10.0.0.1:80 weight 1 (25 %)",
+        "endpoint 10.0.0.2:80 weight 3 (75 %)",
+        "endpoint 10.0.0.3:80 weight 1 (0 %), drain (configured)",
+        "endpoint 10.0.0.4:80 weight 1 (0 %), tier 2",
+        "retries 2 on connect-failure refused-stream reset",
+    ] {
+        assert!(text.contains(line), "{line}:\n{text}");
+    }
+    assert!(!text.contains("CHOSEN"), "round robin is left to what was before: {text}");
+}
+
+#[test]
+fn the_winner_of_a_hash_is_the_one_that_live_traffic_gets() {
+    let yaml = with_upstream("    balance: ketama\n    hash_key: '${request.headers[\"x-user\"]}'");
+    let report = |user: &str| explained(&yaml, &["GET", "http://a/", "-H", &format!("x-user: {user}")]);
+    let text = report("alice").to_text();
+    assert!(text.contains("ketama") && text.contains("hash key \"alice\""), "{text}");
+    assert_eq!(text.matches("CHOSEN").count(), 1, "{text}");
+    let chosen = |user: &str| {
+        let json = report(user).to_json();
+        let endpoints = json["outcome"]["upstreams"][0]["endpoints"].as_array().unwrap().clone();
+        let chosen = endpoints.iter().position(|endpoint| endpoint["chosen"] == true);
+        chosen.unwrap()
+    };
+    let names: Vec<String> = (0..20).map(|number| format!("user{number}")).collect();
+    let spread: Vec<usize> = names.iter().map(|name| chosen(name)).collect();
+    assert!(spread.contains(&0) && spread.contains(&1) && !spread.contains(&2), "{spread:?}");
+    let empty = explained(&yaml, &["GET", "http://a/"]).to_text();
+    assert!(empty.contains("hash key \"\": empty, left to chance") && !empty.contains("CHOSEN"), "{empty}");
+}
+
+#[test]
+fn a_sticky_cookie_is_followed_and_does_not_reach_the_endpoint() {
+    let yaml = with_upstream("    stickiness: { cookie: { value: address } }");
+    let ask = |cookie: &str| {
+        explained(&yaml, &["GET", "http://a/", "-H", &format!("cookie: a=b; narrows={cookie}")]).to_text()
+    };
+    let text = ask("10.0.0.3:80");
+    assert!(
+        text.contains(
+            "sticks by cookie narrows (inserted, an address): \"10.0.0.3:80\", which names an endpoint"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("endpoint 10.0.0.3:80 weight 1 (0 %), drain (configured), CHOSEN"), "{text}");
+    assert!(text.contains("Cookie: a=b\n"), "{text}");
+    assert!(ask("10.9.9.9:80").contains("which names no endpoint"));
+    let table = with_upstream("    stickiness: { key: source }");
+    let text = explained(&table, &["GET", "http://a/"]).to_text();
+    assert!(
+        text.contains("sticks by the client's address: \"127.0.0.1\", which only the running process knows"),
+        "{text}"
+    );
+}
+
+#[test]
+fn labels_that_a_route_asks_for_are_shown_as_rendered() {
+    let yaml = with_upstream("    breaker: on").replace(
+        "upstream: app }",
+        "routes: [{ path: /, upstream: app, subset: { version: '${request.headers[\"x-version\"]}' } }] }",
+    );
+    let text = explained(&yaml, &["GET", "http://a/", "-H", "x-version: v2"]).to_text();
+    assert!(text.contains("only endpoints with version: \"v2\""), "{text}");
+    assert!(text.contains("endpoint 10.0.0.1:80 weight 1 (0 %), lacks the labels"), "{text}");
+    assert!(text.contains("endpoint 10.0.0.2:80 weight 3 (100 %)"), "{text}");
+    assert!(text.contains("breaker opens for 5s at 50 % of 20 requests"), "{text}");
+}
+
+#[test]
+fn a_flow_is_explained_with_its_choice_too() {
+    let yaml =
+        with_upstream("    balance: consistent-hash").replace("bind: ':80'", "bind: ':80', protocol: tcp");
+    let text = explained(&yaml, &["TCP", "tcp://a:80", "--source", "192.0.2.7"]).to_text();
+    assert!(text.contains("hash key \"192.0.2.7\""), "{text}");
+    assert_eq!(text.matches("CHOSEN").count(), 1, "{text}");
 }
