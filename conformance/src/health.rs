@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
-use crate::deadline::{DEADLINE, holds_within};
+use crate::deadline::{DEADLINE, holds_within, until};
 use crate::narrows::Narrows;
 use crate::setup::Setup;
 
@@ -29,10 +29,14 @@ impl Narrows {
     /// What the listener `status` tells of an endpoint of the upstream `app`.
     #[track_caller]
     pub fn endpoint(&self, endpoint: &dyn Display) -> Value {
-        let answer =
-            self.connect("status").exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        assert_eq!(answer.status(), 200, "{}", answer.text());
-        let status: Value = serde_json::from_str(&answer.text()).expect("the status is JSON");
+        let mut status = Value::Null;
+        until("the status is there", || {
+            let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let answer = self.connect("status").exchange(request);
+            assert_eq!(answer.status(), 200, "{}", answer.text());
+            status = serde_json::from_str(&answer.text()).expect("the status is JSON");
+            status["upstreams"].is_array()
+        });
         let upstreams = status["upstreams"].as_array().expect("upstreams are listed");
         let app = upstreams.iter().find(|upstream| upstream["upstream"] == "app").expect("there is one");
         let endpoints = app["endpoints"].as_array().expect("endpoints are listed");
@@ -58,7 +62,7 @@ impl Narrows {
     pub fn until_checked(&self, endpoint: &dyn Display, times: u64) -> Value {
         let count = |seen: &Value| {
             let health = &seen["health"];
-            health["passed"].as_u64().unwrap_or(0) + health["failed"].as_u64().unwrap_or(0)
+            health["passed_total"].as_u64().unwrap_or(0) + health["failed_total"].as_u64().unwrap_or(0)
         };
         let mut seen = self.endpoint(endpoint);
         let before = count(&seen);

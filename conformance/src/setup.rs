@@ -63,11 +63,16 @@ impl Setup {
     }
 
     /// Adds an upstream with further keys; replaces one of the same name.
-    pub fn upstream_with(mut self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
+    pub fn upstream_with(self, name: &str, endpoints: &[&dyn Display], keys: &str) -> Setup {
         let endpoints =
             endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect::<Vec<_>>().join(", ");
+        self.upstream_keys(name, &format!("endpoints: [{endpoints}]\n{keys}"))
+    }
+
+    /// Adds an upstream of which all keys are given; replaces one of the same name.
+    pub fn upstream_keys(mut self, name: &str, keys: &str) -> Setup {
         self.upstreams.retain(|(other, _)| other != name);
-        self.upstreams.push((name.to_owned(), format!("endpoints: [{endpoints}]\n{keys}")));
+        self.upstreams.push((name.to_owned(), keys.to_owned()));
         self
     }
 

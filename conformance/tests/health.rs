@@ -76,7 +76,7 @@ fn an_endpoint_that_flaps_below_its_thresholds_stays_what_it_is() {
     narrows.until_checked(&flapping, 12);
     let seen = narrows.endpoint(&flapping);
     assert_eq!((&seen["state"], &seen["reason"]), (&"up".into(), &"".into()));
-    assert!(seen["health"]["failed"].as_u64() > seen["health"]["passed"].as_u64(), "{seen:#}");
+    assert!(seen["health"]["failed_total"].as_u64() > seen["health"]["passed_total"].as_u64(), "{seen:#}");
     assert_eq!(narrows.said(&flapping, "down"), 0);
 }
 
@@ -138,7 +138,7 @@ fn checks_speak_the_upstreams_http2_and_tls_and_proxy_protocol() {
         let narrows = Setup::checked("http", &[&nginx], &format!("{health}, start: checked"), &keys).start();
         let seen = narrows.until_checked(&nginx, 3);
         assert_eq!((&seen["state"], &seen["reason"]), (&"up".into(), &"1 check passed".into()), "{keys}");
-        assert_eq!(seen["health"]["failed"], 0, "{keys}: {seen:#}");
+        assert_eq!(seen["health"]["failed_total"], 0, "{keys}: {seen:#}");
         assert_eq!(narrows.get("/", &[]).text(), "nginx says hello", "{keys}");
     }
 }
@@ -185,7 +185,7 @@ fn an_endpoint_that_is_checked_first_gets_no_request_before() {
     let output = narrows.output();
     assert!(output.contains(&format!("endpoint {refusing} is down (1 check failed: connection refused)")));
     assert!(output.find("is down") < output.find("narrows: ready"), "{output}");
-    assert_eq!(narrows.until_endpoint(&well, "up", "1 check passed")["health"]["failed"], 0);
+    assert_eq!(narrows.until_endpoint(&well, "up", "1 check passed")["health"]["failed_total"], 0);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn checks_of_tcp_leave_no_connection_waiting_behind() {
     let server = Backend::echo();
     let health = "tcp: { send: \"ping\", expect: ping }";
     let narrows = Setup::checked("tcp", &[&server], health, "").start();
-    assert_eq!(narrows.until_checked(&server, 10)["health"]["failed"], 0);
+    assert_eq!(narrows.until_checked(&server, 10)["health"]["failed_total"], 0);
     let port = server.address().rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap();
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
     // Local address, remote address, state; 06 is TIME_WAIT.
@@ -238,7 +238,7 @@ fn a_program_judges_its_endpoint() {
     folder.write("well", "");
     let health = format!("command: [/bin/sh, {script}, \"{server}\"]");
     let narrows = Setup::checked("http", &[&server], &health, "").start();
-    assert_eq!(narrows.until_checked(&server, 3)["health"]["failed"], 0);
+    assert_eq!(narrows.until_checked(&server, 3)["health"]["failed_total"], 0);
     std::fs::remove_file(folder.join("well")).unwrap();
     narrows.until_endpoint(&server, "down", "3 checks failed: the program ended with status 1");
     folder.write("well", "");
@@ -251,7 +251,7 @@ fn a_datagram_is_answered_or_refused() {
     let address = server.to_string();
     let health = "udp: { send: { hex: 70696e67 }, expect: ping }";
     let narrows = Setup::checked("udp", &[&address], health, "").start();
-    assert_eq!(narrows.until_checked(&address, 3)["health"]["failed"], 0);
+    assert_eq!(narrows.until_checked(&address, 3)["health"]["failed_total"], 0);
     drop(server);
     narrows.until_endpoint(&address, "down", "3 checks failed: ");
 }
@@ -311,7 +311,7 @@ fn an_agent_takes_its_server_out_and_back() {
     until("the agent is heard", || narrows.endpoint(&server)["agent"]["connections"] == 7);
     assert_eq!(narrows.endpoint(&server)["agent"]["weight_per_cent"], 40);
     agent.say("what?");
-    until("nonsense is counted", || narrows.endpoint(&server)["agent"]["failures"].as_u64() > Some(0));
+    until("nonsense is counted", || narrows.endpoint(&server)["agent"]["failures_total"].as_u64() > Some(0));
     assert_eq!(narrows.endpoint(&server)["state"], "up", "and changes nothing");
 }
 
@@ -323,9 +323,9 @@ fn a_server_in_maintenance_by_its_agent_is_not_checked() {
     let narrows = agent.start(&server, health);
     narrows.until_endpoint(&server, "maintenance", "agent: maint");
     until("checks rest", || {
-        let count = |narrows: &Narrows| narrows.endpoint(&server)["health"]["passed"].clone();
+        let count = |narrows: &Narrows| narrows.endpoint(&server)["health"]["passed_total"].clone();
         let before = count(&narrows);
-        let answers = |narrows: &Narrows| narrows.endpoint(&server)["agent"]["answers"].as_u64();
+        let answers = |narrows: &Narrows| narrows.endpoint(&server)["agent"]["answers_total"].as_u64();
         let asked = answers(&narrows);
         until("the agent was asked five times more", || answers(&narrows) >= asked.map(|asked| asked + 5));
         count(&narrows) == before

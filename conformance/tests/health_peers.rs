@@ -3,6 +3,7 @@
 use narrows_conformance::servers::certificates::Authority;
 use narrows_conformance::servers::grpc_health::GrpcHealth;
 use narrows_conformance::servers::mariadb::{self, Mariadb};
+use narrows_conformance::servers::nginx::Nginx;
 use narrows_conformance::servers::postgres::{self, Postgres};
 use narrows_conformance::servers::redis::Redis;
 use narrows_conformance::{Narrows, Setup, output_of};
@@ -18,7 +19,7 @@ fn a_real_postgresql_goes_down_and_comes_back() {
         output_of(psql.args(["-Atqc", "select 6 * 7", "postgres"])).trim().to_owned()
     };
     assert_eq!(ask(&narrows), "42");
-    assert_eq!(narrows.until_checked(&address, 5)["health"]["failed"], 0);
+    assert_eq!(narrows.until_checked(&address, 5)["health"]["failed_total"], 0);
     let log = server.output();
     assert!(!log.contains("could not") && !log.contains("unexpected"), "checks are polite: {log}");
     server.stop();
@@ -41,7 +42,7 @@ fn a_postgresql_that_refuses_the_checks_user_is_well() {
     let health = "postgresql: { user: nobody, database: nothing }, start: checked";
     let narrows = Setup::checked("tcp", &[&server], health, "").start();
     let seen = narrows.until_checked(&server, 3);
-    assert_eq!((&seen["state"], &seen["health"]["failed"]), (&"up".into(), &0.into()), "{seen:#}");
+    assert_eq!((&seen["state"], &seen["health"]["failed_total"]), (&"up".into(), &0.into()), "{seen:#}");
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn a_real_mariadb_goes_down_and_comes_back_and_counts_no_aborted_connect() {
     let ask = |narrows: &Narrows, sql: &str| {
         output_of(mariadb::client(narrows.port("tcp")).args(["-e", sql])).trim().to_owned()
     };
-    assert_eq!(narrows.until_checked(&address, 10)["health"]["failed"], 0);
+    assert_eq!(narrows.until_checked(&address, 10)["health"]["failed_total"], 0);
     let aborted = ask(&narrows, "show global status like 'Aborted_%'");
     for line in aborted.lines().filter(|line| line.starts_with("Aborted_c")) {
         assert!(line.ends_with("\t0"), "{aborted}");
@@ -69,7 +70,7 @@ fn a_mariadb_is_checked_without_a_user_and_with_a_wrong_one() {
     let server = Mariadb::start();
     let narrows = Setup::checked("tcp", &[&server], "mysql: true, start: checked", "").start();
     let seen = narrows.until_checked(&server, 3);
-    assert_eq!((&seen["state"], &seen["health"]["failed"]), (&"up".into(), &0.into()), "{seen:#}");
+    assert_eq!((&seen["state"], &seen["health"]["failed_total"]), (&"up".into(), &0.into()), "{seen:#}");
     let narrows = Setup::checked("tcp", &[&server], "mysql: { user: nobody }, start: checked", "").start();
     narrows.until_endpoint(&server, "down", "MySQL: 1045 Access denied for user 'nobody'");
 }
@@ -87,7 +88,7 @@ fn a_real_redis_goes_down_and_comes_back() {
             !connection.some_bytes().unwrap_or_default().is_empty()
         };
         assert!(ping(&narrows));
-        assert_eq!(narrows.until_checked(&address, 5)["health"]["failed"], 0);
+        assert_eq!(narrows.until_checked(&address, 5)["health"]["failed_total"], 0);
         server.stop();
         narrows.until_endpoint(&address, "down", "connection refused");
         server.start_again();
@@ -112,7 +113,7 @@ fn a_real_grpc_server_says_how_its_services_are() {
     let health = "grpc: { service: greeter.Greeter }, start: checked";
     let narrows = Setup::checked("http", &[&server], health, "protocol: http2").start();
     let seen = narrows.until_checked(&address, 3);
-    assert_eq!((&seen["state"], &seen["health"]["failed"]), (&"up".into(), &0.into()), "{seen:#}");
+    assert_eq!((&seen["state"], &seen["health"]["failed_total"]), (&"up".into(), &0.into()), "{seen:#}");
     server.set("greeter.Greeter=NOT_SERVING");
     narrows.until_endpoint(&address, "down", "3 checks failed: gRPC: NOT_SERVING");
     server.set("greeter.Greeter=SERVING");
@@ -147,7 +148,7 @@ fn a_grpc_server_is_checked_over_tls() {
         let narrows = Setup::checked(protocol, &[&server], "grpc: true, start: checked", &keys).start();
         let seen = narrows.until_checked(&server, 3);
         assert_eq!(
-            (&seen["state"], &seen["health"]["failed"]),
+            (&seen["state"], &seen["health"]["failed_total"]),
             (&"up".into(), &0.into()),
             "{keys}: {seen:#}"
         );
@@ -156,15 +157,15 @@ fn a_grpc_server_is_checked_over_tls() {
 
 #[test]
 fn something_else_than_the_protocol_is_a_failure() {
-    let server = Redis::start("");
+    let server = Nginx::start("");
     for (health, reason) in [
-        ("postgresql: true", "PostgreSQL"),
-        ("smtp: true", ""),
-        ("ldap: true", ""),
-        ("http: /", "HTTP"),
-        ("grpc: true", ""),
+        ("postgresql: true", "not an answer of PostgreSQL"),
+        ("redis: true", "not an answer of Redis"),
+        ("ldap: true", "not an answer of LDAP"),
+        ("grpc: true", "the connection broke"),
+        ("tcp: { send: \"PING\\r\\n\", expect: PONG }", "the answer does not have what is expected"),
     ] {
         let narrows = Setup::checked("tcp", &[&server], &format!("{health}, start: checked"), "").start();
-        narrows.until_endpoint(&server, "down", reason);
+        narrows.until_endpoint(&server, "down", &format!("1 check failed: {reason}"));
     }
 }

@@ -3,6 +3,7 @@
 mod addresses;
 mod answers;
 mod balancing;
+mod check_kinds;
 mod conditions;
 mod cookie;
 mod endpoints;

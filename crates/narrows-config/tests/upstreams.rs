@@ -120,7 +120,7 @@ fn names_are_asked_for_where_the_resolver_says() {
 fn a_check_is_a_path_or_a_word() {
     let CheckKind::Http(http) = kind("/healthz?full=1") else { panic!("another kind") };
     assert_eq!((&*http.path, &*http.method, &*http.statuses), ("/healthz?full=1", "GET", &[(200, 399)][..]));
-    for word in ["tcp", "grpc", "postgresql", "mysql", "redis", "smtp", "ldap"] {
+    for word in ["tcp", "tls", "grpc", "postgresql", "mysql", "redis", "smtp", "ldap"] {
         assert_eq!(kind(word).name(), word);
     }
     let check = upstream("health: tcp").health.expect("a check");

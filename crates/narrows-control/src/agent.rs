@@ -102,8 +102,8 @@ impl Agent {
             Err(why) => json!({ "failure": why }),
         });
         json!({
-            "answers": self.answers,
-            "failures": self.failures,
+            "answers_total": self.answers,
+            "failures_total": self.failures,
             "weight_per_cent": self.weight,
             "connections": self.connections,
             "last": last,

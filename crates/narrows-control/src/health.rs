@@ -133,9 +133,9 @@ impl Health {
         });
         json!({
             "kind": kind,
-            "passed": self.passed,
-            "failed": self.failed,
-            "streak": self.streak,
+            "passed_total": self.passed,
+            "failed_total": self.failed,
+            "in_a_row": self.streak,
             "last": last,
         })
     }

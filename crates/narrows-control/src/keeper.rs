@@ -104,10 +104,10 @@ impl Keeper {
         &self.rosters[upstream.0 as usize]
     }
 
-    /// Discovery says which endpoints one source of an upstream has now. The others' stay.
-    pub(crate) fn found(self: &Rc<Self>, upstream: UpstreamId, source: usize, found: Vec<Found>) {
+    /// Discovery says which endpoints some sources of an upstream have now. The others' stay.
+    pub(crate) fn found(self: &Rc<Self>, upstream: UpstreamId, sources: Vec<(usize, Vec<Found>)>) {
         let next_id = || EndpointId(self.next_id.replace(self.next_id.get() + 1));
-        let change = self.roster(upstream).borrow_mut().set_source(source, found, next_id);
+        let change = self.roster(upstream).borrow_mut().set_sources(sources, next_id);
         change.removed.iter().for_each(|endpoint| self.schedule.end(*endpoint));
         change.added.iter().for_each(|endpoint| self.schedule.begin(self, upstream, *endpoint));
         self.changed.notify_one();

@@ -1,12 +1,15 @@
 //! The endpoints of one upstream: where each came from, how it is, and what that makes of it.
 
+mod sources;
+
 use crate::agent::Agent;
 use crate::health::{Health, Verdict};
 use crate::keeper::Order;
 use crate::outliers::{Judged, Outliers, Passive};
 use narrows_plan::{Address, AdminState, EndpointLimits, StartState, Upstream};
 use narrows_upstream::{BreakerChange, Condition, EndpointId, Member, Membership, Report};
-use std::collections::{HashMap, HashSet};
+use sources::Sources;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,8 +36,8 @@ pub(crate) struct Found {
 
 impl Found {
     /// What makes it the same endpoint as before.
-    fn place(&self) -> (Address, Box<str>) {
-        (self.address.clone(), self.server_name.clone())
+    fn place(&self) -> (&Address, &str) {
+        (&self.address, &self.server_name)
     }
 }
 
@@ -52,6 +55,7 @@ pub(crate) struct Change {
 pub(crate) struct Roster {
     /// In the order of the sources; within a source in the order in which they were found.
     pub(crate) entries: Vec<Entry>,
+    sources: Sources,
     /// Where each stands among the entries.
     positions: HashMap<EndpointId, usize>,
     checks: Checks,
@@ -76,8 +80,6 @@ struct Checks {
 pub(crate) struct Entry {
     /// Its identity.
     pub(crate) id: EndpointId,
-    /// Which source of the upstream it came from.
-    pub(crate) source: usize,
     /// What discovery said.
     pub(crate) found: Found,
     /// What the operator ordered since.
@@ -107,6 +109,7 @@ impl Roster {
         };
         Roster {
             entries: Vec::new(),
+            sources: Sources::default(),
             positions: HashMap::new(),
             checks,
             outliers: upstream.passive.clone().map(|rules| Outliers::new(rules, Instant::now())),
@@ -116,50 +119,50 @@ impl Roster {
         }
     }
 
-    /// Takes over what a source has now. An endpoint that is known by its address, name and source stays who it is.
-    pub(crate) fn set_source(
+    /// Takes over what some sources have now. An endpoint is known by its address and name, whatever its source: it stays who it is when it moves from one to
+    /// another, and what two sources have is one endpoint, with what the first of them says of it.
+    pub(crate) fn set_sources(
         &mut self,
-        source: usize,
-        found: Vec<Found>,
+        renewed: impl IntoIterator<Item = (usize, Vec<Found>)>,
         mut next_id: impl FnMut() -> EndpointId,
     ) -> Change {
         let mut change = Change::default();
-        // Sources stand in order: only what this one has and what stands behind it is touched.
-        let start = self.entries.partition_point(|entry| entry.source < source);
-        let end = self.entries.partition_point(|entry| entry.source <= source);
-        let behind = self.entries.split_off(end);
-        let before = self.entries.drain(start..);
-        let mut before: HashMap<_, _> = before.map(|entry| (entry.found.place(), entry)).collect();
-        let mut places = HashSet::new();
-        for found in found {
-            let place = found.place();
-            if !places.insert(place.clone()) {
-                continue;
-            }
-            let entry = match before.remove(&place) {
+        if !self.sources.take(renewed) {
+            return change;
+        }
+        let before = std::mem::take(&mut self.entries);
+        let order: Vec<EndpointId> = before.iter().map(|entry| entry.id).collect();
+        let merged = self.sources.merge(&before);
+        let mut before: Vec<Option<Entry>> = before.into_iter().map(Some).collect();
+        for (found, known) in merged {
+            let found = found.clone();
+            let entry = match known.and_then(|position| before[position].take()) {
                 Some(entry) => Entry { found, ..entry },
                 None => {
-                    let entry = Entry::new(next_id(), source, found, self.checks);
+                    let entry = Entry::new(next_id(), found, self.checks);
                     change.added.push(entry.id);
                     entry
                 }
             };
             self.entries.push(entry);
         }
-        let end = self.entries.len();
-        self.entries.extend(behind);
-        for (place, entry) in self.entries.iter().enumerate().skip(start) {
-            self.positions.insert(entry.id, place);
-        }
-        change.removed.extend(before.values().map(|entry| entry.id));
+        change.removed.extend(before.iter().flatten().map(|entry| entry.id));
         change.removed.sort_unstable();
-        for id in &change.removed {
-            self.positions.remove(id);
-        }
-        self.is_changed |= change != Change::default();
-        let now = Instant::now();
-        (start..end).for_each(|place| self.refresh_at(place, now));
+        self.positions = self.entries.iter().map(|entry| entry.id).zip(0..).collect();
+        self.is_changed |= !self.entries.iter().map(|entry| entry.id).eq(order);
+        self.refresh(Instant::now());
         change
+    }
+
+    /// Takes over what one source has now.
+    #[cfg(test)]
+    pub(crate) fn set_source(
+        &mut self,
+        source: usize,
+        found: Vec<Found>,
+        next_id: impl FnMut() -> EndpointId,
+    ) -> Change {
+        self.set_sources([(source, found)], next_id)
     }
 
     /// The endpoint of that identity.
@@ -276,7 +279,7 @@ impl Roster {
 }
 
 impl Entry {
-    fn new(id: EndpointId, source: usize, found: Found, checks: Checks) -> Self {
+    fn new(id: EndpointId, found: Found, checks: Checks) -> Self {
         let ordered = Ordered::default();
         let health = checks.health.map(Health::new);
         let agent = checks.agent.then(Agent::default);
@@ -298,7 +301,7 @@ impl Entry {
             since: Instant::now(),
             returned: None,
         };
-        Entry { id, source, found, ordered, health, agent, passive, member: Arc::new(member) }
+        Entry { id, found, ordered, health, agent, passive, member: Arc::new(member) }
     }
 
     /// Whether it is taken out, and its checks rest.

@@ -194,7 +194,7 @@ pub struct Resolver {
     pub minimum_ttl: Duration,
     /// A name is looked up at least this often.
     pub maximum_ttl: Duration,
-    /// After a failure or an empty answer, the next look-up. The last good answer is kept meanwhile.
+    /// After a failure, or after an empty answer that does not say how long it holds, the next look-up. The last good answer is kept meanwhile.
     pub retry: Duration,
     /// Which addresses are asked for.
     pub family: AddressFamily,

@@ -200,9 +200,9 @@ impl<'a> Exchange<'a, '_> {
             (ours, theirs) => ours.or(theirs),
         };
         let timing = Timing::new(&self.downstream.watch, limit);
-        let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
         let mut texts = LabelTexts::default();
         let wants = Wants::of_request(request, &route.subset, cluster, worker.sticky(upstream), &mut texts);
+        let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
         let forwarding = Forwarding {
             worker,
             listener,
@@ -210,8 +210,8 @@ impl<'a> Exchange<'a, '_> {
             matched_prefix,
             request,
             cluster,
-            policy,
             wants: &wants,
+            policy,
             timing: &timing,
             last,
         };

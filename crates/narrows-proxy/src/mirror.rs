@@ -123,8 +123,15 @@ fn copy(
     let (endpoint, running) = cluster.reserve(&Wanted::new(request.client, &tried), Need::Request).ok()?;
     let mut out = Vec::new();
     let prefix = matched_prefix.map(|length| &request.path[..length]);
-    let cookie = forwarding.wants.cookie();
-    write_request_head(request, listener, route, prefix, cookie, &endpoint.label, &mut out);
+    write_request_head(
+        request,
+        listener,
+        route,
+        prefix,
+        forwarding.wants.cookie(),
+        &endpoint.label,
+        &mut out,
+    );
     body.iter().for_each(|part| out.extend_from_slice(part));
     Some(Copy {
         upstream: std::sync::Arc::clone(&cluster.upstream),

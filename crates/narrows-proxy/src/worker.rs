@@ -34,10 +34,10 @@ pub(crate) struct Worker {
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
     clusters: Vec<Cluster>,
-    /// Which requests are copied.
-    pub(crate) mirrors: Mirrors,
     /// How the clients of each upstream stay where they are.
     sticky: Vec<Option<Rc<Sticky>>>,
+    /// Which requests are copied.
+    pub(crate) mirrors: Mirrors,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,

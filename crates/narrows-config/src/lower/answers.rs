@@ -1,8 +1,8 @@
 //! What health checks send, and what they expect.
 
 use super::Lowering;
+use super::check_kinds::{http, statuses};
 use super::headers::FRAMING;
-use super::health::{http, statuses};
 use crate::code::Code;
 use crate::diagnostic::Finding;
 use crate::model::{self, Bytes, is_token};

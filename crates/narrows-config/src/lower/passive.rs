@@ -1,7 +1,7 @@
 //! Judging endpoints by their traffic.
 
 use super::Lowering;
-use super::health::statuses;
+use super::check_kinds::statuses;
 use super::upstream::short;
 use crate::code::Code;
 use crate::diagnostic::Finding;

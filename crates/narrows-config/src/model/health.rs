@@ -17,13 +17,13 @@ table! {
         http: TextOr<HttpCheck> = OPTIONAL,
         /// Kind: a connection can be made, and what is sent gets what is expected.
         tcp: TrueOr<TcpCheck> = OPTIONAL,
-        /// Kind: a TLS handshake succeeds as the `tls` of the upstream says, which has to be there.
+        /// Kind: a TLS handshake succeeds, as `tls` of the upstream says; without that, where TLS passes through, with any certificate.
         handshake: Flag = OPTIONAL,
         /// Kind: `grpc.health.v1.Health/Check` says SERVING. It speaks HTTP/2, whatever `protocol` says.
         grpc: TrueOr<GrpcCheck> = OPTIONAL,
         /// Kind: a startup message gets an answer that is no fatal error, other than one about the login.
         postgresql: TrueOr<PostgreSqlCheck> = OPTIONAL,
-        /// Kind: the server greets, and with a user takes the login.
+        /// Kind: the server takes a login; without a user, a refused one is good enough.
         mysql: TrueOr<MySqlCheck> = OPTIONAL,
         /// Kind: `PING` gets `+PONG`.
         redis: TrueOr<RedisCheck> = OPTIONAL,
@@ -145,7 +145,7 @@ table! {
     /// Who logs in.
     MySqlCheck {
         /// A user without a password.
-        user: Text = otherwise("nobody logs in, the greeting is enough"),
+        user: Text = otherwise("nobody: the server may refuse the login"),
     }
 }
 

@@ -107,3 +107,30 @@ fn of_tls(fault: &TlsFault) -> &'static str {
         TlsFault::Certificate(CertificateFault::Invalid) => "the certificate is invalid",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_lacks_is_not_the_endpoints_failure() {
+        // EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL.
+        for code in [24, 23, 12, 105, 99] {
+            assert_eq!(
+                Failure::of_connect(&io::Error::from_raw_os_error(code)),
+                Failure::Exhausted,
+                "{code}"
+            );
+        }
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(Failure::of_connect(&refused).to_string(), "connection refused");
+        assert_eq!(Failure::of_connect(&io::Error::from_raw_os_error(113)).to_string(), "unreachable");
+    }
+
+    #[test]
+    fn what_a_server_says_is_shown_short_and_harmless() {
+        let said = Failure::said("X", &[b"\x1b[31mred\r\nline\xff", &[b'a'; 5000][..]].concat()).to_string();
+        assert!(said.starts_with("X:  [31mred  line\u{fffd}aaa") && said.len() < 300, "{said}");
+        assert!(!said.contains(char::is_control));
+    }
+}

@@ -6,4 +6,5 @@ mod databases;
 mod harness;
 mod http;
 mod mail;
+mod noise;
 mod others;

@@ -171,33 +171,3 @@ fn what_is_known_of_an_endpoint_survives_a_new_answer_of_discovery() {
     assert_eq!(shown(&mut roster, 9), "up ()");
     assert!(roster.entry(EndpointId(1)).is_none());
 }
-
-#[test]
-fn sources_keep_their_order_whoever_answers_first_and_endpoints_are_found_by_identity() {
-    let mut roster = Roster::new(&upstream(None, false));
-    let mut next = 0;
-    let mut answer = |roster: &mut Roster, source, ports: &[u16]| {
-        let found = ports.iter().map(|port| found(*port)).collect();
-        let next_id = || {
-            next += 1;
-            EndpointId(next)
-        };
-        roster.set_source(source, found, next_id);
-        for (id, port) in
-            roster.entries.iter().map(|entry| (entry.id, entry.found.clone())).collect::<Vec<_>>()
-        {
-            assert_eq!(roster.entry(id).unwrap().found, port);
-        }
-        let ports = |entry: &Entry| match entry.found.address {
-            Address::Socket(address) => (entry.source, address.port()),
-            _ => unreachable!("these are socket addresses"),
-        };
-        roster.entries.iter().map(ports).collect::<Vec<_>>()
-    };
-    assert_eq!(answer(&mut roster, 2, &[20, 21]), [(2, 20), (2, 21)]);
-    assert_eq!(answer(&mut roster, 0, &[1, 1]), [(0, 1), (2, 20), (2, 21)]);
-    assert_eq!(answer(&mut roster, 1, &[20]), [(0, 1), (1, 20), (2, 20), (2, 21)]);
-    assert_eq!(answer(&mut roster, 0, &[3, 1]), [(0, 3), (0, 1), (1, 20), (2, 20), (2, 21)]);
-    assert_eq!(answer(&mut roster, 1, &[]), [(0, 3), (0, 1), (2, 20), (2, 21)]);
-    assert_eq!(roster.positions.len(), 4);
-}

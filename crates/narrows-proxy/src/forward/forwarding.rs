@@ -19,10 +19,10 @@ pub(crate) struct Forwarding<'a, 'r> {
     pub(crate) matched_prefix: Option<usize>,
     pub(crate) request: &'r Request<'r>,
     pub(crate) cluster: &'a Cluster,
-    /// When it is sent again.
-    pub(crate) policy: &'a RetryPolicy,
     /// What every attempt wants of its endpoint.
     pub(crate) wants: &'r Wants<'r>,
+    /// When it is sent again.
+    pub(crate) policy: &'a RetryPolicy,
     pub(crate) timing: &'r Timing,
     /// Whether the connection ends behind this exchange in any case.
     pub(crate) last: bool,

@@ -307,11 +307,10 @@ impl<'t> Tries<'t> {
         upload: &Flow,
         out: &mut Vec<u8>,
     ) {
-        let Forwarding { request, listener, route, matched_prefix, .. } = *self.forwarding;
+        let Forwarding { request, listener, route, matched_prefix, wants, .. } = *self.forwarding;
         out.clear();
         let prefix = matched_prefix.map(|length| &request.path[..length]);
-        let cookie = self.forwarding.wants.cookie();
-        write_request_head(request, listener, route, prefix, cookie, &endpoint.label, out);
+        write_request_head(request, listener, route, prefix, wants.cookie(), &endpoint.label, out);
         out.extend_from_slice(&downstream.leftover[..self.body_start]);
         if !upload.kept().is_empty() {
             out.extend_from_slice(upload.kept());
