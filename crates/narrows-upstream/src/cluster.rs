@@ -84,9 +84,15 @@ impl Cluster {
             worker: seed,
         };
         let state = State::new(Arc::default(), Vec::new(), Rc::new(rules.clone()));
-        let budget = Budget::default();
-        let mirroring = Rc::default();
-        Cluster { upstream, budget, mirroring, making, rules, state: RefCell::new(state), admission }
+        Cluster {
+            upstream,
+            budget: Budget::default(),
+            mirroring: Rc::default(),
+            making,
+            rules,
+            state: RefCell::new(state),
+            admission,
+        }
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close. Members that are the same `Arc` as before
