@@ -264,7 +264,7 @@ impl Judged<'_> {
 /// `10 s`, `812 ms`.
 fn text_of(length: Duration) -> String {
     let milliseconds = length.as_millis();
-    if milliseconds >= 1000 && milliseconds % 1000 == 0 {
+    if milliseconds >= 1000 && milliseconds.is_multiple_of(1000) {
         format!("{} s", milliseconds / 1000)
     } else {
         format!("{milliseconds} ms")

@@ -177,12 +177,12 @@ impl Roster {
             return;
         }
         let loads: Vec<_> = self.entries.iter().map(|entry| Arc::clone(&entry.member.load)).collect();
-        let in_service = |entry: &&mut Entry| entry.member.condition != Condition::Maintenance;
+        let in_service = |entry: &Entry| entry.member.condition != Condition::Maintenance;
         let (places, mut judged): (Vec<usize>, Vec<Judged<'_>>) = self
             .entries
             .iter_mut()
             .enumerate()
-            .filter(|(_, entry)| in_service(&entry))
+            .filter(|(_, entry)| in_service(entry))
             .map(|(place, entry)| {
                 let is_up = entry.member.condition == Condition::Up;
                 (place, Judged { passive: &mut entry.passive, failures: loads[place].failures(), is_up })

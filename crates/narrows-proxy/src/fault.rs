@@ -36,12 +36,12 @@ pub enum Fault {
     RequestTimedOut,
     /// No endpoint of the upstream is available.
     NoEndpoint,
-    /// The endpoint that the client sticks to is not available, and no other may serve it.
-    StickyEndpointDown,
     /// The upstream is spared the request.
     Shed(Shed),
     /// The endpoint of a flow, tunnel or session went down, and the upstream wants an end then.
     EndpointDown,
+    /// The endpoint that the client sticks to is not available, and no other may serve it.
+    StickyEndpointDown,
     /// No endpoint could be reached.
     Connect(ConnectFailure),
     /// The upstream closed before it answered.
@@ -210,13 +210,6 @@ impl Fault {
             Fault::NoEndpoint => {
                 (Upstream, 503, "no-endpoint", "destination_unavailable", "No server behind is available.")
             }
-            Fault::StickyEndpointDown => (
-                Upstream,
-                503,
-                "sticky-endpoint-down",
-                "destination_unavailable",
-                "The server behind that this client belongs to is not available.",
-            ),
             Fault::Shed(Shed { cause, .. }) => return shed(cause),
             Fault::EndpointDown => (
                 Upstream,
@@ -231,6 +224,13 @@ impl Fault {
                 "connection-limit",
                 "connection_limit_reached",
                 "The server behind has as many connections as it may.",
+            ),
+            Fault::StickyEndpointDown => (
+                Upstream,
+                503,
+                "sticky-endpoint-down",
+                "destination_unavailable",
+                "The server behind that this client belongs to is not available.",
             ),
             Fault::Connect(ConnectFailure::Refused) => (
                 Upstream,

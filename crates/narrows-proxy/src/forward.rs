@@ -70,8 +70,8 @@ pub(crate) async fn life<'a>(
     match &answered {
         Ok(answered) => {
             entered.answered(memory.head.status);
-            let received = &answered.buffer[..answered.end];
-            forwarding.wants.answered(&answered.endpoint, request, received, &memory.head);
+            let bytes = &answered.buffer[..answered.end];
+            forwarding.wants.answered(&answered.endpoint, request, bytes, &memory.head);
         }
         Err(fault) if fault.is_upstream() => entered.failed(),
         Err(_) => {}

@@ -99,8 +99,8 @@ async fn carry<'a>(
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
     let entered = cluster.enter().map_err(Fault::Shed)?;
     let mut received = hello.received.map_or(Vec::new(), |(buffer, length)| buffer[..length].to_vec());
-    let client = Client { stream, received: &mut received };
-    let connected = connect(worker, cluster, listener, &wants, client, watch, &preface, outcome).await;
+    let client = Client { stream, wants: &wants, received: &mut received };
+    let connected = connect(worker, cluster, listener, client, watch, &preface, outcome).await;
     if connected.as_ref().is_err_and(|fault| fault.is_upstream()) {
         entered.failed();
     }
@@ -119,6 +119,8 @@ async fn carry<'a>(
 /// A client whose flow has no server yet.
 struct Client<'a> {
     stream: &'a mut Stream,
+    /// What it wants of its server.
+    wants: &'a Wants<'a>,
     /// What it sent already.
     received: &'a mut Vec<u8>,
 }
@@ -186,7 +188,6 @@ async fn connect<'a>(
     worker: &Worker,
     cluster: &'a Cluster,
     listener: &TcpListener,
-    wants: &Wants<'_>,
     mut client: Client<'_>,
     watch: &Watch,
     preface: &[u8],
@@ -196,15 +197,10 @@ async fn connect<'a>(
     let mut fault = None;
     let policy = &cluster.upstream.retry;
     for number in 0..=policy.limit {
-        let wanted = wants.wanted(&tried);
+        let wanted = client.wants.wanted(&tried);
         let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
             Ok(reserved) => reserved,
-            Err(Unavailable::Full) => {
-                match Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await {
-                    Err(Fault::NoEndpoint) => break,
-                    reserved => reserved?,
-                }
-            }
+            Err(Unavailable::Full) => Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await?,
             Err(why) => return Err(fault.unwrap_or(why.into())),
         };
         if let (Some(last), false) = (number.checked_sub(1), policy.backoff.is_zero()) {
@@ -215,7 +211,7 @@ async fn connect<'a>(
         outcome.attempts += 1;
         match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
             Ok(connection) => {
-                wants.reached(&endpoint);
+                client.wants.reached(&endpoint);
                 return Ok((connection, (endpoint, running)));
             }
             Err(failure) => {

@@ -213,7 +213,7 @@ impl Breaker {
 
     fn piece_of(&self, now: Duration) -> u64 {
         let length = (self.rules.window.as_millis() as u64 / PIECES).max(1);
-        now.as_millis() as u64 / length & Piece::NUMBERS
+        (now.as_millis() as u64 / length) & Piece::NUMBERS
     }
 
     fn count(&self, now: Duration, failed: bool) {

@@ -6,7 +6,7 @@ use crate::candidate::Candidate;
 use crate::chance::mix;
 use crate::clock::Clock;
 use crate::endpoint::{EndpointState, Making};
-use crate::members::{Surroundings, has_room};
+use crate::members::Surroundings;
 use crate::membership::{EndpointId, Member, Membership};
 use crate::mirroring::Mirroring;
 use crate::report::Reporter;
@@ -84,9 +84,15 @@ impl Cluster {
             worker: seed,
         };
         let state = State::new(Arc::default(), Vec::new(), Rc::new(rules.clone()));
-        let budget = Budget::default();
-        let mirroring = Rc::default();
-        Cluster { upstream, budget, mirroring, making, rules, state: RefCell::new(state), admission }
+        Cluster {
+            upstream,
+            budget: Budget::default(),
+            mirroring: Rc::default(),
+            making,
+            rules,
+            state: RefCell::new(state),
+            admission,
+        }
     }
 
     /// Takes over a membership. What runs on endpoints that left goes on; their idle connections close. Members that are the same `Arc` as before
@@ -284,7 +290,7 @@ fn candidate(endpoint: &EndpointState, wanted: &Wanted<'_>) -> Candidate {
         panics: false,
         running: endpoint.running(),
         was_tried: wanted.tried.contains(endpoint.id()),
-        is_full: !has_room(endpoint),
+        is_full: !endpoint.has_room(),
         score: None,
         is_chosen: false,
     }

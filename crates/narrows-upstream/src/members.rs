@@ -321,7 +321,7 @@ impl<'a> Asking<'a> {
         if self.was_tried(member) {
             return false;
         }
-        let has_room = has_room(&self.members.endpoints[member]);
+        let has_room = self.members.endpoints[member].has_room();
         if !has_room {
             self.saw_full.set(true);
         }
@@ -335,13 +335,4 @@ impl<'a> Asking<'a> {
     pub(crate) fn saw_full(&self) -> bool {
         self.saw_full.get()
     }
-}
-
-/// Whether an endpoint has room. In tests of choices it has none when they say so.
-pub(crate) fn has_room(endpoint: &EndpointState) -> bool {
-    #[cfg(test)]
-    if crate::tests::is_full(endpoint.id()) {
-        return false;
-    }
-    endpoint.has_room()
 }

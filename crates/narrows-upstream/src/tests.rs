@@ -14,8 +14,6 @@ use crate::{
     Wanted,
 };
 use narrows_plan::{Address, Balance, Balancing, Origin, Upstream, UpstreamId};
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,21 +33,6 @@ const ALL: [Balance; 9] = [
     Balance::Ketama,
     Balance::Maglev,
 ];
-
-thread_local! {
-    /// Endpoints that a test has filled, whatever their limits.
-    static FULL: RefCell<HashSet<EndpointId>> = RefCell::default();
-}
-
-/// Whether the test at hand wants an endpoint to be full.
-pub(crate) fn is_full(id: EndpointId) -> bool {
-    FULL.with_borrow(|full| full.contains(&id))
-}
-
-/// Lets exactly these endpoints be full.
-fn fill(ids: impl IntoIterator<Item = u64>) {
-    FULL.set(ids.into_iter().map(EndpointId).collect());
-}
 
 /// A cluster and what its control plane would know.
 pub(crate) struct Site {
@@ -98,6 +81,16 @@ impl Site {
 
     fn publish(&self) {
         self.cluster.update(&Arc::new(Membership::new(self.members.clone())));
+    }
+
+    /// Lets exactly these endpoints be full: nothing may run there.
+    fn fill(&mut self, ids: impl IntoIterator<Item = u64>) {
+        let full: Vec<EndpointId> = ids.into_iter().map(EndpointId).collect();
+        for member in &mut self.members {
+            let requests = full.contains(&member.id).then_some(0);
+            Arc::make_mut(member).limits.requests = requests;
+        }
+        self.publish();
     }
 
     fn set(&mut self, id: u64, condition: Condition) {

@@ -27,14 +27,7 @@ fn was_said(part: &str) -> bool {
 fn keeper(upstreams: Vec<Upstream>) -> Rc<Keeper> {
     let upstreams = upstreams.into_iter().map(Arc::new).collect();
     let plan = Plan { files: Vec::new(), settings: Settings::default(), listeners: Vec::new(), upstreams };
-    Keeper::new(
-        Arc::new(plan),
-        TlsContexts::default(),
-        hear,
-        watch::channel([].into()).0,
-        None,
-        crate::control::Loads::default(),
-    )
+    Keeper::new(Arc::new(plan), TlsContexts::default(), hear, watch::channel([].into()).0, None, [].into())
 }
 
 fn upstream(name: &str, server: &DnsServer, endpoints: &[Address]) -> Upstream {

@@ -210,16 +210,16 @@ fn simulate(seed: u64) {
     let mut broken = vec![false; count];
     let mut since: Vec<Option<(Instant, u32)>> = vec![None; count];
     for _ in 0..600 {
-        for index in 0..count {
+        for (index, broken) in broken.iter_mut().enumerate() {
             if random.below(60) == 0 {
-                broken[index] = !broken[index];
+                *broken = !*broken;
             }
             if random.below(100) == 0 {
                 endpoints.up[index] = !endpoints.up[index];
             }
             let attempts = random.below(20);
-            let failures = if broken[index] { random.below(attempts + 1) } else { 0 };
-            let each = Duration::from_millis(if broken[index] { 100 } else { 20 });
+            let failures = if *broken { random.below(attempts + 1) } else { 0 };
+            let each = Duration::from_millis(if *broken { 100 } else { 20 });
             endpoints.saw(index, attempts, failures, each);
             if failures > 0 {
                 endpoints.fail(index, failures as u32);

@@ -156,7 +156,7 @@ impl Flows<'_> {
                 Ok(reserved) => reserved,
                 // Datagrams are not kept: nobody waits here.
                 Err(Unavailable::Full) => {
-                    fault = Some(refusal(ShedCause::QueueFull));
+                    fault.get_or_insert(refusal(ShedCause::QueueFull));
                     break;
                 }
                 Err(why) => {
@@ -299,6 +299,9 @@ impl Flows<'_> {
                     session.socket = socket;
                     session.is_unproven = true;
                     session.is_stream = false;
+                    if let Some(wants) = &session.wants {
+                        wants.reached(&session.endpoint);
+                    }
                     return true;
                 }
                 Err(failure) => endpoint.not_connected(failure),

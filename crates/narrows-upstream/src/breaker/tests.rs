@@ -47,9 +47,8 @@ fn what_failed_before_the_window_does_not_count() {
 fn half_of_them_failing_is_enough_and_less_is_not() {
     for (successes, opens) in [(20, true), (21, false)] {
         let breaker = Breaker::new(RULES);
-        (0..successes).for_each(|_| {
-            run(&breaker, at(0), Verdict::Succeeded);
-        });
+        (0..successes)
+            .for_each(|_| assert_ne!(run(&breaker, at(0), Verdict::Succeeded), Some(BreakerChange::Closed)));
         let changes: Vec<_> = (0..20).filter_map(|_| run(&breaker, at(0), Verdict::Failed)).collect();
         assert_eq!(!changes.is_empty(), opens, "{successes} succeeded");
     }
@@ -57,9 +56,7 @@ fn half_of_them_failing_is_enough_and_less_is_not() {
 
 fn opened() -> Breaker {
     let breaker = Breaker::new(RULES);
-    (0..20).for_each(|_| {
-        run(&breaker, at(0), Verdict::Failed);
-    });
+    (0..20).for_each(|_| assert_ne!(run(&breaker, at(0), Verdict::Failed), Some(BreakerChange::Closed)));
     assert_eq!(breaker.state(), BreakerState::Open);
     breaker
 }
@@ -97,9 +94,7 @@ fn a_probe_that_fails_opens_it_again_and_one_that_is_called_off_makes_room_for_a
 fn what_began_before_it_opened_does_not_close_or_open_it() {
     let breaker = Breaker::new(RULES);
     let early: Vec<_> = (0..30).map(|_| breaker.enter(at(0)).0.unwrap()).collect();
-    (0..20).for_each(|_| {
-        run(&breaker, at(0), Verdict::Failed);
-    });
+    (0..20).for_each(|_| assert_ne!(run(&breaker, at(0), Verdict::Failed), Some(BreakerChange::Closed)));
     let _probing = breaker.enter(at(5000)).0.unwrap();
     for pass in early {
         assert_eq!(breaker.ended(pass, Verdict::Failed, at(5001)), None);

@@ -135,7 +135,7 @@ fn weights() -> impl Strategy<Value = Vec<u32>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Bound: after any number of choices each has its share to within two turns of its own and one of each heavier one's fraction of a period.
+    /// Bound: 2 turns, and its share of as many turns as there are endpoints (the first turns are spread over a period).
     #[test]
     fn round_robin_is_never_more_than_a_few_turns_from_the_share(weights in weights(), worker in 0..8_usize, count in 1..3000_usize) {
         let site = Site::made(upstream(Balancing::default()), worker, &weights);

@@ -30,6 +30,10 @@ fn whatever_happens_only_what_may_be_taken_is_and_somebody_is_while_anybody_may(
     }
 }
 
+fn is_full(member: &Member) -> bool {
+    member.limits.requests == Some(0)
+}
+
 impl Life {
     fn new(seed: u64) -> Self {
         let chance = Chance::new(seed);
@@ -71,7 +75,6 @@ impl Life {
         self.running.clear();
         self.counted.clear();
         self.check_counts();
-        fill([]);
     }
 
     fn add(&mut self) {
@@ -116,7 +119,8 @@ impl Life {
     fn fill_some(&mut self) {
         let share = [0, 2, 4][self.chance.below(3) as usize];
         let ids = self.site.members.iter().map(|member| member.id.0);
-        fill(ids.filter(|_| self.chance.below(5) < share).collect::<Vec<_>>());
+        let full: Vec<u64> = ids.filter(|_| self.chance.below(5) < share).collect();
+        self.site.fill(full);
     }
 
     fn end(&mut self) {
@@ -173,7 +177,7 @@ impl Life {
                     && member.weight > 0
                     && !wanted.tried.contains(member.id)
                     && has_labels(member)
-                    && !is_full(member.id)
+                    && !is_full(member)
             })
         };
         let Ok(id) = picked else {
@@ -183,8 +187,8 @@ impl Life {
             assert!(none_could, "{picked:?} although somebody could");
             return;
         };
-        assert!(!is_full(EndpointId(id)));
         let member = self.site.members.iter().find(|member| member.id == EndpointId(id)).expect("a member");
+        assert!(!is_full(member), "{member:?}");
         assert!(member.weight > 0 && has_labels(member) && !wanted.tried.contains(member.id), "{member:?}");
         match member.condition {
             Condition::Up => {}
