@@ -24,7 +24,7 @@ table! {
         on: OneOrMany<RetryReason> = otherwise("`[connect-failure, refused-stream, reset]`, with `try_timeout` also `timeout`"),
         /// A try whose answer does not begin within this time has failed.
         try_timeout: OrOff<Duration> = otherwise("`timeouts.response_head`"),
-        /// Before the second further attempt, doubled for each one after it up to ten times as long, less up to half of it by chance.
+        /// Before the second attempt, doubled for each one after it up to ten times as long, less up to half of it by chance.
         backoff: Duration = time(std::time::Duration::ZERO),
         /// How many requests may be repeated, of the requests to the upstream: each adds to a reserve that retries and hedges
         /// take from, so that a sick upstream is not asked twice as much. Three may always run; what no server has looked at
