@@ -1,9 +1,9 @@
-//! What a request of an upstream passes: the gate, a place at an endpoint, and the queue when there is none.
+//! What a request of an upstream passes: the entrance, a place at an endpoint, and the queue when there is none.
 
 use crate::budget::RetryCounts;
 use crate::cluster::Cluster;
 use crate::endpoint::{EndpointState, Running};
-use crate::gate::{Entered, Gate, Shed, ShedCause};
+use crate::entrance::{Entered, Entrance, Shed, ShedCause};
 use crate::mirroring::MirrorCounts;
 use crate::places::Need;
 use crate::queue::Ticket;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Admission {
     shared: Arc<UpstreamLoad>,
-    gate: Rc<Gate>,
+    entrance: Rc<Entrance>,
     worker: usize,
     /// Whether an endpoint has a limit.
     is_limited: Cell<bool>,
@@ -37,7 +37,7 @@ impl Admission {
     ) -> Self {
         Admission {
             shared: Arc::clone(shared),
-            gate: Gate::new(upstream, id, shared, reporter),
+            entrance: Entrance::new(upstream, id, shared, reporter),
             worker,
             is_limited: Cell::new(false),
             told: Cell::default(),
@@ -76,7 +76,7 @@ impl Cluster {
     /// # Errors
     /// When the breaker is open, or the upstream runs as many as it may.
     pub fn enter(&self) -> Result<Entered, Shed> {
-        self.admission.gate.enter()
+        self.admission.entrance.enter()
     }
 
     /// The endpoint for the next attempt, with a place there. `Err(Full)` also when others wait for one: then [`wait`](Cluster::wait).
@@ -144,7 +144,7 @@ impl Cluster {
 
     /// How many requests adaptive concurrency lets run on this worker, where it is used.
     pub fn concurrency(&self) -> Option<u32> {
-        self.admission.gate.limit()
+        self.admission.entrance.limit()
     }
 
     /// What is done every tick: idle connections that keep a place at an endpoint which somebody waits for are given up.

@@ -39,9 +39,9 @@ impl Shed {
     }
 }
 
-/// The gate of one upstream on one worker.
+/// The entrance of one upstream on one worker.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct Entrance {
     id: UpstreamId,
     load: Arc<UpstreamLoad>,
     requests: Option<u32>,
@@ -56,7 +56,7 @@ pub struct Entered(Option<Held>);
 
 #[derive(Debug)]
 struct Held {
-    gate: Rc<Gate>,
+    entrance: Rc<Entrance>,
     /// Whether it counts in `limits.upstream_requests`.
     is_counted: bool,
     is_adaptive: bool,
@@ -64,14 +64,14 @@ struct Held {
     began: Cell<Instant>,
 }
 
-impl Gate {
+impl Entrance {
     pub(crate) fn new(
         upstream: &Upstream,
         id: UpstreamId,
         load: &Arc<UpstreamLoad>,
         reporter: &Reporter,
     ) -> Rc<Self> {
-        Rc::new(Gate {
+        Rc::new(Entrance {
             id,
             load: Arc::clone(load),
             requests: upstream.limits.requests,
@@ -91,7 +91,7 @@ impl Gate {
             Shed::new(ShedCause::Overloaded, SOON)
         };
         let mut held = Held {
-            gate: Rc::clone(self),
+            entrance: Rc::clone(self),
             is_counted: false,
             is_adaptive: false,
             breaker: Cell::new(None),
@@ -154,27 +154,27 @@ impl Entered {
     pub fn answered(&self, status: u16) {
         let Some(held) = &self.0 else { return };
         let verdict = if status >= 500 { Verdict::Failed } else { Verdict::Succeeded };
-        held.gate.ended(held.breaker.take(), verdict);
-        if let (true, Some(concurrency)) = (held.is_adaptive, &held.gate.concurrency) {
-            concurrency.answered(held.began.get().elapsed(), held.gate.load.now());
+        held.entrance.ended(held.breaker.take(), verdict);
+        if let (true, Some(concurrency)) = (held.is_adaptive, &held.entrance.concurrency) {
+            concurrency.answered(held.began.get().elapsed(), held.entrance.load.now());
         }
     }
 
     /// No endpoint could do it.
     pub fn failed(&self) {
         if let Some(held) = &self.0 {
-            held.gate.ended(held.breaker.take(), Verdict::Failed);
+            held.entrance.ended(held.breaker.take(), Verdict::Failed);
         }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.gate.ended(self.breaker.take(), Verdict::Unknown);
+        self.entrance.ended(self.breaker.take(), Verdict::Unknown);
         if self.is_counted {
-            self.gate.load.give_request_back();
+            self.entrance.load.give_request_back();
         }
-        if let (true, Some(concurrency)) = (self.is_adaptive, &self.gate.concurrency) {
+        if let (true, Some(concurrency)) = (self.is_adaptive, &self.entrance.concurrency) {
             concurrency.left();
         }
     }
