@@ -61,17 +61,11 @@ impl Control {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str)) -> Result<Control, ControlError> {
-        let tells = status::is_wanted(&plan);
-        Control::begin(plan, tls, say, tells)
-    }
-
-    /// The same; `tells`: the status is renewed.
-    fn begin(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str), tells: bool) -> Result<Control, ControlError> {
         let (phase, watched) = phases();
         let unknown: Memberships = plan.upstreams.iter().map(|_| Arc::default()).collect();
         let (publish, memberships) = watch::channel(unknown);
         let (tell, status) = watch::channel(Arc::from("{}"));
-        let tell = tells.then_some(tell);
+        let tell = status::is_wanted(&plan).then_some(tell);
         let (reporter, reports) = Reporter::new();
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (known, is_known) = std::sync::mpsc::sync_channel(1);

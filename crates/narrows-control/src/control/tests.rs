@@ -36,7 +36,7 @@ fn start(endpoints: &[SocketAddr], change: impl FnOnce(&mut Upstream)) -> Contro
     change(&mut upstream);
     let plan = Plan { upstreams: vec![Arc::new(upstream)], ..Plan::default() };
     let (tls, _) = TlsContexts::load(&plan);
-    Control::begin(Arc::new(plan), tls.unwrap(), |_| {}, true).unwrap()
+    Control::start(Arc::new(plan), tls.unwrap(), |_| {}).unwrap()
 }
 
 fn shown(control: &Control) -> Vec<String> {
