@@ -79,7 +79,7 @@ fn explain_says_the_same_in_json() {
     assert_eq!(one["compared"][0]["conditions"][0]["values"]["request.headers[\"x-beta\"]"], "\"\"");
     assert_eq!(one["outcome"]["kind"], "forward");
     assert_eq!(one["outcome"]["upstreams"][0]["endpoints"][0]["address"], "127.0.0.1:9105");
-    assert!(one["not_compared"].as_array().is_some_and(|list| list.len() == 5), "{one:#}");
+    assert!(one["not_compared"].as_array().is_some_and(|list| list.len() == 6), "{one:#}");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_wrong_command_line_ends_with_2() {
 fn a_connection_to_a_port_without_listener_is_told_what_there_is() {
     let output = narrows(&["explain", "demo.yaml", "TCP", "tcp://127.0.0.1:1"], "");
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("lines (demo.yaml:38:3), tcp on 127.0.0.1:9090"));
+    assert!(text(&output.stderr).contains("lines (demo.yaml:42:3), tcp on 127.0.0.1:9090"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(super) fn text([web, lines, secure]: [u16; 3], offset: u16) -> String {
         ("two endpoints, the second gets two of three; ask again", curl("www.example.com", "/")),
         ("a redirect with a captured name", curl("www.example.com", "/old/news -i")),
         ("an answer of the proxy's own", curl("www.example.com", "/health")),
+        ("how the endpoints are: health checks, requests, failures", curl("www.example.com", "/upstreams")),
         ("a stream, sent on as it comes", curl("video.example.com", "/film -N")),
         (
             "a condition on a header: the same for testers",
