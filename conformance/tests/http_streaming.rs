@@ -378,6 +378,34 @@ fn pipelined_requests_with_bodies_are_separated_exactly() {
 }
 
 #[test]
+fn a_pipelined_request_that_comes_while_an_answer_is_awaited_keeps_its_order() {
+    let (came, has_come) = channel();
+    let backend = Backend::script(move |mut connection, _| {
+        let head = connection.next_request_head().expect("a request");
+        let _ = came.send("head");
+        if head.method() == "POST" {
+            connection.read_exactly(5);
+            let _ = came.send("body");
+            // Longer than the proxy waits before it reads what the client sends next.
+            thread::sleep(Duration::from_millis(1500));
+        }
+        connection.send(narrows_conformance::backend::ok(head.target()));
+        if let Some(next) = connection.next_request() {
+            connection.send(narrows_conformance::backend::ok(next.target()));
+        }
+    });
+    let narrows = Setup::web(&backend, "").start();
+    let mut client = narrows.web();
+    client.send("POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(has_come.recv_timeout(DEADLINE), Ok("head"));
+    client.send("helloGET /sec");
+    assert_eq!(has_come.recv_timeout(DEADLINE), Ok("body"));
+    client.send("ond HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response("POST").text(), "/first");
+    assert_eq!(client.response("GET").text(), "/second");
+}
+
+#[test]
 fn requests_in_single_bytes_are_understood() {
     let backend = Backend::respond(|request| narrows_conformance::backend::ok(&request.text()));
     let narrows = Setup::web(&backend, "").start();

@@ -76,7 +76,8 @@ pub(crate) async fn life<'a>(
         Err(fault) if fault.is_upstream() => entered.failed(),
         Err(_) => {}
     }
-    downstream.leftover.drain(..body_start);
+    // What came behind the body came before all that was read while the answer was waited for.
+    downstream.leftover.splice(..body_start, upload.excess.drain(..));
     if copies.is_empty() {
         forget(&mut upload, memory);
     }
@@ -87,10 +88,7 @@ pub(crate) async fn life<'a>(
         Ok(answered) => {
             Ok(finish(forwarding, downstream, memory, &mut upload, &mut copies, answered, outcome).await)
         }
-        Err(fault) => {
-            downstream.leftover.append(&mut upload.excess);
-            Err(Unanswered { fault, is_received: upload.is_over() })
-        }
+        Err(fault) => Err(Unanswered { fault, is_received: upload.is_over() }),
     };
     if !copies.is_empty() {
         mirror(forwarding, downstream, &upload, &mut copies);

@@ -49,6 +49,10 @@ pub trait Layer: std::fmt::Debug {
     fn was_refused(&self) -> bool {
         false
     }
+    /// As [`Stream::is_half_written`].
+    fn is_half_written(&self) -> bool {
+        false
+    }
     /// As [`Stream::poll_abandoned`].
     fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let _ = context;
@@ -282,6 +286,12 @@ impl Stream {
     /// (RFC 9113 section 8.7).
     pub fn was_refused(&self) -> bool {
         matches!(self, Stream::Layered(layer) if layer.was_refused())
+    }
+
+    /// Whether bytes of a write that is still pending, or that failed, have left all the same: a layer seals more than the socket takes at once. Who
+    /// must not send something twice has to ask, because such a write has not counted any byte yet.
+    pub fn is_half_written(&self) -> bool {
+        matches!(self, Stream::Layered(layer) if layer.is_half_written())
     }
 
     /// Ready once the other end of a message has given it up. Never for what is not a message: there only a read or a write

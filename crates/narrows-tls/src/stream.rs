@@ -17,6 +17,8 @@ pub(crate) struct TlsStream {
     sealed: usize,
     /// The first bytes that were received, at most four.
     pub(crate) first: First,
+    /// Whether some of what was sealed for a write has left, and not yet all.
+    is_half_written: bool,
     is_reset: bool,
     has_failed: bool,
     said_farewell: bool,
@@ -30,6 +32,7 @@ impl TlsStream {
             session,
             sealed: 0,
             first: First::default(),
+            is_half_written: false,
             is_reset: false,
             has_failed: false,
             said_farewell: false,
@@ -58,6 +61,7 @@ impl TlsStream {
             if ready!(pending(self.session.write_tls(&mut transport)))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.is_half_written = self.sealed > 0;
         }
         Poll::Ready(Ok(()))
     }
@@ -128,7 +132,12 @@ impl Layer for TlsStream {
             }
         }
         ready!(self.poll_flush(context))?;
+        self.is_half_written = false;
         Poll::Ready(Ok(std::mem::take(&mut self.sealed)))
+    }
+
+    fn is_half_written(&self) -> bool {
+        self.is_half_written
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -9,6 +9,7 @@ use narrows_tls::{CertificateFault, Problem, ProblemKind, Purpose, TlsContexts, 
 use std::fs;
 use std::future::poll_fn;
 use std::path::PathBuf;
+use std::task::Poll;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
@@ -174,6 +175,33 @@ fn both_sides_agree_and_know_each_other() {
         assert_eq!(connected.unwrap().1.protocol, "h2");
         let (accepted, _) = shake(&contexts, "app.example.com", Purpose::Bytes).await;
         assert_eq!(accepted.unwrap().1.protocol, "");
+    });
+}
+
+#[test]
+fn a_write_that_is_half_sent_says_so() {
+    run(async {
+        let authority = Authority::new();
+        let contexts = load(
+            server(vec![authority.sign("site", &["app.example.com"], |_| {})]),
+            client(Some(authority.file("ca.pem"))),
+        );
+        let (accepted, connected) = shake(&contexts, "app.example.com", Purpose::Http).await;
+        let ((mut reader, _), (mut writer, _)) = (accepted.unwrap(), connected.unwrap());
+        let bytes = vec![7; 64 << 10];
+        assert!(!writer.is_half_written(), "nothing was written");
+        // Nobody reads: the socket takes some writes whole, and of one only a part.
+        while poll_fn(|context| Poll::Ready(writer.poll_write(context, &bytes).is_ready())).await {
+            assert!(!writer.is_half_written(), "the write is over");
+        }
+        assert!(writer.is_half_written());
+        let mut buffer = vec![0; 64 << 10];
+        let ended = poll_fn(|context| {
+            while reader.poll_read(context, &mut buffer).is_ready() {}
+            writer.poll_write(context, &bytes)
+        });
+        assert_eq!(ended.await.unwrap(), bytes.len());
+        assert!(!writer.is_half_written(), "it is over now");
     });
 }
 

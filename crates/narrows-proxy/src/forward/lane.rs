@@ -138,7 +138,15 @@ impl Lane {
     /// What is left of a lane that failed.
     pub(super) fn failed(self, fault: Fault) -> Failed {
         let cause = self.cause_of(fault);
-        Failed { fault, cause, is_unsent: self.sent == 0, is_reused: self.is_reused, endpoint: self.endpoint }
+        // What a layer has sealed leaves record by record: the endpoint may have some before the write counts any byte.
+        let has_left = matches!(&self.stage, Stage::Open(connection) if connection.stream.is_half_written());
+        Failed {
+            fault,
+            cause,
+            is_unsent: self.sent == 0 && !has_left,
+            is_reused: self.is_reused,
+            endpoint: self.endpoint,
+        }
     }
 
     /// What a lane has when the head of its answer is whole; `out` is what it was given to send.
