@@ -99,6 +99,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Another deadline of the same worker, not set yet.
+    pub fn another(&self) -> Watch {
+        self.deadlines.watch()
+    }
+
     /// Sets the deadline `timeout` from now; `None` never expires.
     pub fn set(&self, timeout: Option<Duration>) {
         let tick = timeout.map_or(Tick::NEVER, |timeout| self.after(timeout));

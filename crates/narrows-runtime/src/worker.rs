@@ -3,8 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
+
+/// How long the end of a thread waits for system calls that block.
+const LINGERING: Duration = Duration::from_millis(500);
 
 /// How far the end of the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +92,10 @@ where
                 // Sockets are asked for news after this many polled tasks (61 is tokio's default).
                 .event_interval(61)
                 .build_local(LocalOptions::default())?;
-            runtime.block_on(life())
+            let ended = runtime.block_on(life());
+            // A file that a disk or a network does not give must not keep the process from ending.
+            runtime.shutdown_timeout(LINGERING);
+            ended
         })
         .map_err(|source| SpawnError { name: name.into(), source })
 }

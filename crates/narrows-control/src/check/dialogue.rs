@@ -127,17 +127,25 @@ impl Dialogue {
         self.farewell = Some(Farewell::End);
     }
 
-    /// Ends the connection, politely where that was asked for.
+    /// Ends the connection, politely where that was asked for; the server's part is waited for apart, because it changes nothing about the check.
     pub(super) async fn end(mut self, watch: &Watch) {
-        let Some(farewell) = self.farewell.take() else { return };
+        let said = match self.farewell.take() {
+            None => return,
+            Some(Farewell::Bytes(bytes)) => within(watch, self.send(&bytes)).await,
+            Some(Farewell::End) => {
+                self.stream.shutdown_write().map_err(|error| Failure::Broken(error.kind()))
+            }
+        };
+        if said.is_ok() {
+            let watch = watch.another();
+            tokio::task::spawn_local(async move { self.ended(&watch).await });
+        }
+    }
+
+    /// Waits for the server to close.
+    async fn ended(mut self, watch: &Watch) {
         watch.set(Some(FAREWELL));
         let leaving = async {
-            match farewell {
-                Farewell::Bytes(bytes) => self.send(&bytes).await?,
-                Farewell::End => {
-                    self.stream.shutdown_write().map_err(|error| Failure::Broken(error.kind()))?;
-                }
-            }
             let mut seen = 0;
             while !self.is_over && seen < LIMIT {
                 self.received.clear();

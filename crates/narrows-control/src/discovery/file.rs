@@ -33,6 +33,7 @@ pub(super) async fn life(path: PathBuf, load: Load, source: Rc<Source>, awaited:
         let stamp = settled(&path).await;
         if seen != Some(stamp) {
             let loaded = match stamp {
+                Some(stamp) if !stamp.is_regular => Err(format!("{shown}: it is not a regular file")),
                 Some(_) => read(&path, load).await,
                 None => Err(format!("{shown}: there is no such file")),
             };

@@ -14,6 +14,8 @@ pub(super) struct Stamp {
     inode: u64,
     length: u64,
     modified: Option<SystemTime>,
+    /// Whether it is a file that can be read without waiting for somebody to write.
+    pub(super) is_regular: bool,
 }
 
 impl Stamp {
@@ -21,7 +23,8 @@ impl Stamp {
     pub(super) fn of(path: &Path) -> Option<Stamp> {
         let found = std::fs::metadata(path).ok()?;
         let (device, inode) = (found.dev(), found.ino());
-        Some(Stamp { device, inode, length: found.len(), modified: found.modified().ok() })
+        let is_regular = found.is_file();
+        Some(Stamp { device, inode, length: found.len(), modified: found.modified().ok(), is_regular })
     }
 
     /// Whether the file was written so lately that another write might not show.

@@ -282,6 +282,11 @@ fn a_wrong_file_and_one_that_went_keep_the_last_list() {
         until("it is said", || was_said("10.0.0.2:80 much: no number; the last list stays")).await;
         std::fs::remove_file(&path).expect("the file can be removed");
         until("it is said", || was_said("there is no such file; the last list stays")).await;
+        // Nobody writes into it, so that whoever opened it would wait for ever.
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+        assert!(made.success());
+        until("it is said", || was_said("it is not a regular file; the last list stays")).await;
+        std::fs::remove_file(&path).expect("the pipe can be removed");
         assert_eq!(ids(&keeper), before);
         folder.write("list", "10.0.0.1:80 3\n");
         until("it is said", || was_said("the endpoint file is as it was before")).await;
