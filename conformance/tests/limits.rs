@@ -268,6 +268,23 @@ fn a_tcp_flow_waits_for_a_connection_and_what_it_sent_meanwhile_is_not_lost() {
 }
 
 #[test]
+fn adaptive_concurrency_is_for_requests_and_not_for_flows_and_sessions() {
+    let backend = Backend::echo();
+    let keys = "adaptive_concurrency: { minimum: 1, maximum: 1 }";
+    let narrows = tcp(&backend, keys).start();
+    let mut flows: Vec<_> = (0..3).map(|_| narrows.connect("tcp")).collect();
+    for flow in &mut flows {
+        flow.send("hello");
+        flow.read_until(b"hello");
+    }
+
+    let server = DatagramServer::echo();
+    let narrows = Setup::udp(&server, "").upstream_with("app", &[&server], keys).start();
+    let clients: Vec<_> = (0..3).map(|_| DatagramClient::new(narrows.address("udp"))).collect();
+    clients.iter().for_each(|client| assert_eq!(client.exchange("hello"), b"hello"));
+}
+
+#[test]
 fn a_tcp_flow_that_waits_in_vain_is_reset() {
     let backend = Backend::echo();
     let narrows = tcp(&backend, "limits: { connections: 1, queue: { timeout: 1s } }").start();
