@@ -234,6 +234,20 @@ fn a_breaker_opens_lets_probes_through_and_closes() {
 }
 
 #[test]
+fn a_breaker_counts_requests_whose_time_ran_out_at_an_endpoint_that_hangs() {
+    let backend = Gated::new();
+    let keys = "retries: 0\nbreaker: { failure_rate: 50%, requests: 3, window: 60s, open: 60s }";
+    let narrows = Setup::web(&backend, "timeouts: { request: 200ms }")
+        .upstream_with("app", &[&backend], keys)
+        .telling_status()
+        .start();
+    for _ in 0..3 {
+        assert_eq!(narrows.get("/", &[]).status(), 504);
+    }
+    assert_shed(&narrows.get("/", &[]), "breaker-open");
+}
+
+#[test]
 fn adaptive_concurrency_sheds_what_piles_up() {
     let backend = Gated::new();
     let keys = "adaptive_concurrency: { minimum: 2, maximum: 4, baseline: 60s }";

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use narrows_conformance::backend::{Refusing, answer, ok};
+use narrows_conformance::backend::{Refusing, Silent, answer, ok};
 use narrows_conformance::{Backend, DatagramClient, DatagramServer, Narrows, Setup, until};
 
 /// A server that can fall ill.
@@ -210,6 +210,67 @@ fn a_udp_server_that_is_gone_is_ejected() {
         assert_eq!(client.exchange("hello"), b"hello");
         said(&narrows, &gone, "ejected") == 1
     });
+}
+
+/// A server that takes requests and says nothing.
+fn hung() -> Backend {
+    Backend::script(|mut connection, _| while connection.next_request().is_some() {})
+}
+
+fn limited(endpoints: &[&dyn Display], limit: &str) -> Setup {
+    Setup::new()
+        .listener("web", &format!("upstream: app\ntimeouts: {{ request: {limit} }}"))
+        .upstream_with("app", endpoints, "retries: 0\npassive: { failures: 2, ejection: 60s }")
+        .telling_status()
+}
+
+#[test]
+fn a_server_that_hangs_is_ejected_where_the_limit_of_the_request_ends_first() {
+    let (hung, silent) = (hung(), Silent::new());
+    // One does not answer, the other one does not even accept.
+    let bad: [&dyn Display; 2] = [&hung, &silent];
+    for bad in bad {
+        let good = Backend::saying("good");
+        let narrows = limited(&[bad, &good], "300ms").start();
+        ask_until_ejected(&narrows, bad, 1);
+        assert!(narrows.output().contains("the last: no answer in time"), "{}", narrows.output());
+        until("nothing goes there", || (0..10).all(|_| narrows.get("/", &[]).text() == "good"));
+    }
+}
+
+#[test]
+fn clients_cannot_eject_with_deadlines_that_are_too_short_for_any_server() {
+    let (hung, good) = (hung(), Backend::saying("good"));
+    let narrows = limited(&[&hung, &good], "60s").start();
+    let ask = |limit: &str| {
+        narrows.get("/", &["Content-Type: application/grpc", &format!("grpc-timeout: {limit}")]);
+    };
+    (0..8).for_each(|_| ask("200m"));
+    // What is counted is told within a second.
+    until("all is counted", || endpoint(&narrows, &good)["requests_total"] == 4);
+    let state = endpoint(&narrows, &hung);
+    assert_eq!((&state["state"], &state["timeouts_total"]), (&"up".into(), &0.into()));
+    until("it is ejected", || {
+        ask("1S");
+        said(&narrows, &hung, "ejected") == 1
+    });
+}
+
+#[test]
+fn a_server_is_not_blamed_for_the_time_that_the_client_took() {
+    let (hung, good) = (hung(), Backend::saying("good"));
+    let narrows = limited(&[&hung, &good], "1s").start();
+    for _ in 0..4 {
+        let mut client = narrows.web();
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+        assert!(!client.anything_within(Duration::from_millis(800)), "half of the body is there");
+        client.send("cd");
+        let answer = client.final_response("PUT");
+        assert!([200, 504].contains(&answer.status()), "{answer:?}");
+    }
+    until("all is counted", || endpoint(&narrows, &good)["requests_total"] == 2);
+    let state = endpoint(&narrows, &hung);
+    assert_eq!((&state["state"], &state["timeouts_total"]), (&"up".into(), &0.into()));
 }
 
 #[test]
