@@ -312,6 +312,59 @@ fn a_tcp_flow_that_waits_in_vain_is_reset() {
 }
 
 #[test]
+fn a_breaker_counts_udp_sessions_without_the_answers_that_are_expected_and_closes_with_those_that_end_well() {
+    let is_ill = Arc::new(AtomicBool::new(true));
+    let server = DatagramServer::script({
+        let is_ill = Arc::clone(&is_ill);
+        move |bytes| if is_ill.load(Ordering::SeqCst) { Vec::new() } else { vec![bytes.to_vec()] }
+    });
+    let keys = "protocol: udp\nupstream: app\nsessions: { answers: 2 }\ntimeouts: { idle: 300ms }";
+    let narrows = Setup::new()
+        .listener("udp", keys)
+        .upstream_with(
+            "app",
+            &[&server],
+            "breaker: { failure_rate: 50%, requests: 3, window: 60s, open: 1s, probes: 1 }",
+        )
+        .telling_status()
+        .start();
+    let state = || narrows.state_of("app")["breaker"].clone();
+    (0..3).for_each(|_| DatagramClient::new(narrows.address("udp")).send("hello"));
+    until("it is open", || state() == "open");
+    is_ill.store(false, Ordering::SeqCst);
+    until("a probe is answered", || {
+        let client = DatagramClient::new(narrows.address("udp"));
+        client.send("hello");
+        client.hears_within(Duration::from_millis(100))
+    });
+    until("it is closed", || state() == "closed");
+}
+
+#[test]
+fn a_breaker_closes_with_a_udp_session_that_expects_no_answers() {
+    let address = {
+        let gone = DatagramServer::echo();
+        gone.to_string()
+    };
+    let keys = "breaker: { failure_rate: 50%, requests: 3, window: 60s, open: 1s, probes: 1 }";
+    let narrows = Setup::udp(&address, "timeouts: { idle: 300ms }")
+        .upstream_with("app", &[&address], keys)
+        .telling_status()
+        .start();
+    let state = || narrows.state_of("app")["breaker"].clone();
+    until("it is open", || {
+        DatagramClient::new(narrows.address("udp")).send("hello");
+        state() == "open"
+    });
+    let silent = DatagramServer::script_at(&address, |_| Vec::new());
+    until("a probe goes through", || {
+        DatagramClient::new(narrows.address("udp")).send("hello");
+        !silent.arrivals().is_empty()
+    });
+    until("it is closed", || state() == "closed");
+}
+
+#[test]
 fn a_udp_session_over_the_limit_is_not_opened() {
     let server = DatagramServer::echo();
     let keys = "protocol: udp\nupstream: app\nsessions: { answers: 1 }";

@@ -212,6 +212,39 @@ fn a_udp_server_that_is_gone_is_ejected() {
     });
 }
 
+#[test]
+fn a_udp_server_that_gives_none_of_the_answers_that_are_expected_is_ejected() {
+    let (silent, good) = (DatagramServer::script(|_| Vec::new()), DatagramServer::echo());
+    let narrows = Setup::udp(&good, "sessions: { answers: 1 }\ntimeouts: { idle: 200ms }")
+        .upstream_with("app", &[&silent, &good], "passive: { failures: 3, ejection: 60s }")
+        .start();
+    until("it is ejected", || {
+        DatagramClient::new(narrows.address("udp")).send("hello");
+        said(&narrows, &silent, "ejected") == 1
+    });
+    assert!(narrows.output().contains("the last: no answer in time"), "{}", narrows.output());
+    let is_answered = || {
+        let client = DatagramClient::new(narrows.address("udp"));
+        client.send("hello");
+        client.hears_within(Duration::from_secs(1))
+    };
+    until("nothing goes there", || (0..10).all(|_| is_answered()));
+}
+
+#[test]
+fn a_udp_server_that_owes_no_answers_may_be_silent() {
+    let (silent, good) = (DatagramServer::script(|_| Vec::new()), DatagramServer::echo());
+    let narrows = Setup::udp(&good, "timeouts: { idle: 200ms }")
+        .upstream_with("app", &[&silent, &good], "passive: { failures: 2, ejection: 60s }")
+        .telling_status()
+        .start();
+    (0..8).for_each(|_| DatagramClient::new(narrows.address("udp")).send("hello"));
+    until("all sessions are over", || {
+        endpoint(&narrows, &silent)["requests_running"] == 0 && silent.arrivals().len() == 4
+    });
+    assert!(!narrows.output().contains("ejected"), "{}", narrows.output());
+}
+
 /// A server that takes requests and says nothing.
 fn hung() -> Backend {
     Backend::script(|mut connection, _| while connection.next_request().is_some() {})
