@@ -177,22 +177,44 @@ fn a_server_that_refuses_tcp_flows_is_ejected_and_so_is_one_that_resets_them_at_
     let resetting = Backend::script(|connection, _| connection.reset());
     let bad: [&dyn Display; 2] = [&refusing, &resetting];
     for bad in bad {
-        let good = Backend::echo();
+        let good = Backend::script(|mut connection, _| {
+            connection.send("hello");
+            connection.read_to_end();
+        });
         let keys = "passive: { failures: 3, ejection: 60s }";
         let narrows = Setup::tcp(&good, "").upstream_with("app", &[bad, &good], keys).start();
+        let is_greeted = || narrows.connect("tcp").try_read_exactly(5).is_some();
         until("it is ejected", || {
-            let mut client = narrows.connect("tcp");
-            client.send("hello");
-            while client.some_bytes().is_some_and(|bytes| !bytes.ends_with(b"hello")) {}
+            is_greeted();
             said(&narrows, bad, "ejected") == 1
         });
-        let is_echoed = || {
-            let mut client = narrows.connect("tcp");
-            client.send("hello");
-            client.try_read_exactly(5).is_some()
-        };
-        until("nothing goes there", || (0..10).all(|_| is_echoed()));
+        until("nothing goes there", || (0..10).all(|_| is_greeted()));
     }
+}
+
+#[test]
+fn clients_cannot_eject_with_bytes_that_a_server_resets() {
+    let strict = || {
+        Backend::script(|mut connection, _| {
+            connection.some_bytes();
+            connection.reset();
+        })
+    };
+    let servers = [strict(), strict()];
+    let narrows = Setup::tcp(&servers[0], "")
+        .upstream_with("app", &[&servers[0], &servers[1]], "passive: { failures: 3, ejection: 60s }")
+        .telling_status()
+        .start();
+    for _ in 0..12 {
+        let mut client = narrows.connect("tcp");
+        client.send("garbage");
+        client.expect_end();
+    }
+    // The counts are told once a second: those of requests come with those of resets.
+    let state = || endpoint(&narrows, &servers[0]);
+    until("all is told", || state()["requests_total"] == 6);
+    assert_eq!((&state()["state"], &state()["resets_total"]), (&"up".into(), &0.into()));
+    assert!(!narrows.output().contains("ejected"), "{}", narrows.output());
 }
 
 #[test]
