@@ -234,6 +234,20 @@ fn a_breaker_opens_lets_probes_through_and_closes() {
 }
 
 #[test]
+fn a_breaker_counts_requests_whose_time_ran_out_at_an_endpoint_that_hangs() {
+    let backend = Gated::new();
+    let keys = "retries: 0\nbreaker: { failure_rate: 50%, requests: 3, window: 60s, open: 60s }";
+    let narrows = Setup::web(&backend, "timeouts: { request: 200ms }")
+        .upstream_with("app", &[&backend], keys)
+        .telling_status()
+        .start();
+    for _ in 0..3 {
+        assert_eq!(narrows.get("/", &[]).status(), 504);
+    }
+    assert_shed(&narrows.get("/", &[]), "breaker-open");
+}
+
+#[test]
 fn adaptive_concurrency_sheds_what_piles_up() {
     let backend = Gated::new();
     let keys = "adaptive_concurrency: { minimum: 2, maximum: 4, baseline: 60s }";
@@ -268,6 +282,23 @@ fn a_tcp_flow_waits_for_a_connection_and_what_it_sent_meanwhile_is_not_lost() {
 }
 
 #[test]
+fn adaptive_concurrency_is_for_requests_and_not_for_flows_and_sessions() {
+    let backend = Backend::echo();
+    let keys = "adaptive_concurrency: { minimum: 1, maximum: 1 }";
+    let narrows = tcp(&backend, keys).start();
+    let mut flows: Vec<_> = (0..3).map(|_| narrows.connect("tcp")).collect();
+    for flow in &mut flows {
+        flow.send("hello");
+        flow.read_until(b"hello");
+    }
+
+    let server = DatagramServer::echo();
+    let narrows = Setup::udp(&server, "").upstream_with("app", &[&server], keys).start();
+    let clients: Vec<_> = (0..3).map(|_| DatagramClient::new(narrows.address("udp"))).collect();
+    clients.iter().for_each(|client| assert_eq!(client.exchange("hello"), b"hello"));
+}
+
+#[test]
 fn a_tcp_flow_that_waits_in_vain_is_reset() {
     let backend = Backend::echo();
     let narrows = tcp(&backend, "limits: { connections: 1, queue: { timeout: 1s } }").start();
@@ -278,6 +309,59 @@ fn a_tcp_flow_that_waits_in_vain_is_reset() {
     second.send("two");
     second.expect_end();
     until("it is counted", || narrows.state_of("app")["queue_timed_out_total"] == 1);
+}
+
+#[test]
+fn a_breaker_counts_udp_sessions_without_the_answers_that_are_expected_and_closes_with_those_that_end_well() {
+    let is_ill = Arc::new(AtomicBool::new(true));
+    let server = DatagramServer::script({
+        let is_ill = Arc::clone(&is_ill);
+        move |bytes| if is_ill.load(Ordering::SeqCst) { Vec::new() } else { vec![bytes.to_vec()] }
+    });
+    let keys = "protocol: udp\nupstream: app\nsessions: { answers: 2 }\ntimeouts: { idle: 300ms }";
+    let narrows = Setup::new()
+        .listener("udp", keys)
+        .upstream_with(
+            "app",
+            &[&server],
+            "breaker: { failure_rate: 50%, requests: 3, window: 60s, open: 1s, probes: 1 }",
+        )
+        .telling_status()
+        .start();
+    let state = || narrows.state_of("app")["breaker"].clone();
+    (0..3).for_each(|_| DatagramClient::new(narrows.address("udp")).send("hello"));
+    until("it is open", || state() == "open");
+    is_ill.store(false, Ordering::SeqCst);
+    until("a probe is answered", || {
+        let client = DatagramClient::new(narrows.address("udp"));
+        client.send("hello");
+        client.hears_within(Duration::from_millis(100))
+    });
+    until("it is closed", || state() == "closed");
+}
+
+#[test]
+fn a_breaker_closes_with_a_udp_session_that_expects_no_answers() {
+    let address = {
+        let gone = DatagramServer::echo();
+        gone.to_string()
+    };
+    let keys = "breaker: { failure_rate: 50%, requests: 3, window: 60s, open: 1s, probes: 1 }";
+    let narrows = Setup::udp(&address, "timeouts: { idle: 300ms }")
+        .upstream_with("app", &[&address], keys)
+        .telling_status()
+        .start();
+    let state = || narrows.state_of("app")["breaker"].clone();
+    until("it is open", || {
+        DatagramClient::new(narrows.address("udp")).send("hello");
+        state() == "open"
+    });
+    let silent = DatagramServer::script_at(&address, |_| Vec::new());
+    until("a probe goes through", || {
+        DatagramClient::new(narrows.address("udp")).send("hello");
+        !silent.arrivals().is_empty()
+    });
+    until("it is closed", || state() == "closed");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use narrows_conformance::backend::{Refusing, answer, ok};
+use narrows_conformance::backend::{Refusing, Silent, answer, ok};
 use narrows_conformance::{Backend, DatagramClient, DatagramServer, Narrows, Setup, until};
 
 /// A server that can fall ill.
@@ -177,22 +177,44 @@ fn a_server_that_refuses_tcp_flows_is_ejected_and_so_is_one_that_resets_them_at_
     let resetting = Backend::script(|connection, _| connection.reset());
     let bad: [&dyn Display; 2] = [&refusing, &resetting];
     for bad in bad {
-        let good = Backend::echo();
+        let good = Backend::script(|mut connection, _| {
+            connection.send("hello");
+            connection.read_to_end();
+        });
         let keys = "passive: { failures: 3, ejection: 60s }";
         let narrows = Setup::tcp(&good, "").upstream_with("app", &[bad, &good], keys).start();
+        let is_greeted = || narrows.connect("tcp").try_read_exactly(5).is_some();
         until("it is ejected", || {
-            let mut client = narrows.connect("tcp");
-            client.send("hello");
-            while client.some_bytes().is_some_and(|bytes| !bytes.ends_with(b"hello")) {}
+            is_greeted();
             said(&narrows, bad, "ejected") == 1
         });
-        let is_echoed = || {
-            let mut client = narrows.connect("tcp");
-            client.send("hello");
-            client.try_read_exactly(5).is_some()
-        };
-        until("nothing goes there", || (0..10).all(|_| is_echoed()));
+        until("nothing goes there", || (0..10).all(|_| is_greeted()));
     }
+}
+
+#[test]
+fn clients_cannot_eject_with_bytes_that_a_server_resets() {
+    let strict = || {
+        Backend::script(|mut connection, _| {
+            connection.some_bytes();
+            connection.reset();
+        })
+    };
+    let servers = [strict(), strict()];
+    let narrows = Setup::tcp(&servers[0], "")
+        .upstream_with("app", &[&servers[0], &servers[1]], "passive: { failures: 3, ejection: 60s }")
+        .telling_status()
+        .start();
+    for _ in 0..12 {
+        let mut client = narrows.connect("tcp");
+        client.send("garbage");
+        client.expect_end();
+    }
+    // The counts are told once a second: those of requests come with those of resets.
+    let state = || endpoint(&narrows, &servers[0]);
+    until("all is told", || state()["requests_total"] == 6);
+    assert_eq!((&state()["state"], &state()["resets_total"]), (&"up".into(), &0.into()));
+    assert!(!narrows.output().contains("ejected"), "{}", narrows.output());
 }
 
 #[test]
@@ -210,6 +232,100 @@ fn a_udp_server_that_is_gone_is_ejected() {
         assert_eq!(client.exchange("hello"), b"hello");
         said(&narrows, &gone, "ejected") == 1
     });
+}
+
+#[test]
+fn a_udp_server_that_gives_none_of_the_answers_that_are_expected_is_ejected() {
+    let (silent, good) = (DatagramServer::script(|_| Vec::new()), DatagramServer::echo());
+    let narrows = Setup::udp(&good, "sessions: { answers: 1 }\ntimeouts: { idle: 200ms }")
+        .upstream_with("app", &[&silent, &good], "passive: { failures: 3, ejection: 60s }")
+        .start();
+    until("it is ejected", || {
+        DatagramClient::new(narrows.address("udp")).send("hello");
+        said(&narrows, &silent, "ejected") == 1
+    });
+    assert!(narrows.output().contains("the last: no answer in time"), "{}", narrows.output());
+    let is_answered = || {
+        let client = DatagramClient::new(narrows.address("udp"));
+        client.send("hello");
+        client.hears_within(Duration::from_secs(1))
+    };
+    until("nothing goes there", || (0..10).all(|_| is_answered()));
+}
+
+#[test]
+fn a_udp_server_that_owes_no_answers_may_be_silent() {
+    let (silent, good) = (DatagramServer::script(|_| Vec::new()), DatagramServer::echo());
+    let narrows = Setup::udp(&good, "timeouts: { idle: 200ms }")
+        .upstream_with("app", &[&silent, &good], "passive: { failures: 2, ejection: 60s }")
+        .telling_status()
+        .start();
+    (0..8).for_each(|_| DatagramClient::new(narrows.address("udp")).send("hello"));
+    until("all sessions are over", || {
+        endpoint(&narrows, &silent)["requests_running"] == 0 && silent.arrivals().len() == 4
+    });
+    assert!(!narrows.output().contains("ejected"), "{}", narrows.output());
+}
+
+/// A server that takes requests and says nothing.
+fn hung() -> Backend {
+    Backend::script(|mut connection, _| while connection.next_request().is_some() {})
+}
+
+fn limited(endpoints: &[&dyn Display], limit: &str) -> Setup {
+    Setup::new()
+        .listener("web", &format!("upstream: app\ntimeouts: {{ request: {limit} }}"))
+        .upstream_with("app", endpoints, "retries: 0\npassive: { failures: 2, ejection: 60s }")
+        .telling_status()
+}
+
+#[test]
+fn a_server_that_hangs_is_ejected_where_the_limit_of_the_request_ends_first() {
+    let (hung, silent) = (hung(), Silent::new());
+    // One does not answer, the other one does not even accept.
+    let bad: [&dyn Display; 2] = [&hung, &silent];
+    for bad in bad {
+        let good = Backend::saying("good");
+        let narrows = limited(&[bad, &good], "300ms").start();
+        ask_until_ejected(&narrows, bad, 1);
+        assert!(narrows.output().contains("the last: no answer in time"), "{}", narrows.output());
+        until("nothing goes there", || (0..10).all(|_| narrows.get("/", &[]).text() == "good"));
+    }
+}
+
+#[test]
+fn clients_cannot_eject_with_deadlines_that_are_too_short_for_any_server() {
+    let (hung, good) = (hung(), Backend::saying("good"));
+    let narrows = limited(&[&hung, &good], "60s").start();
+    let ask = |limit: &str| {
+        narrows.get("/", &["Content-Type: application/grpc", &format!("grpc-timeout: {limit}")]);
+    };
+    (0..8).for_each(|_| ask("200m"));
+    // What is counted is told within a second.
+    until("all is counted", || endpoint(&narrows, &good)["requests_total"] == 4);
+    let state = endpoint(&narrows, &hung);
+    assert_eq!((&state["state"], &state["timeouts_total"]), (&"up".into(), &0.into()));
+    until("it is ejected", || {
+        ask("1S");
+        said(&narrows, &hung, "ejected") == 1
+    });
+}
+
+#[test]
+fn a_server_is_not_blamed_for_the_time_that_the_client_took() {
+    let (hung, good) = (hung(), Backend::saying("good"));
+    let narrows = limited(&[&hung, &good], "1s").start();
+    for _ in 0..4 {
+        let mut client = narrows.web();
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+        assert!(!client.anything_within(Duration::from_millis(800)), "half of the body is there");
+        client.send("cd");
+        let answer = client.final_response("PUT");
+        assert!([200, 504].contains(&answer.status()), "{answer:?}");
+    }
+    until("all is counted", || endpoint(&narrows, &good)["requests_total"] == 2);
+    let state = endpoint(&narrows, &hung);
+    assert_eq!((&state["state"], &state["timeouts_total"]), (&"up".into(), &0.into()));
 }
 
 #[test]

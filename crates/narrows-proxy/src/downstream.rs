@@ -88,12 +88,28 @@ impl Downstream {
 /// Deadlines of one exchange: that of its present phase, and that of the whole.
 pub(crate) struct Timing {
     whole: Tick,
+    /// An endpoint that was waited for as long as this when the whole was over is late; `None` where no endpoint is.
+    fair: Option<Duration>,
 }
 
+/// A deadline of the client's own that is shorter than this says nothing of an endpoint: it could be too short for any.
+const SHORTEST_CLIENT_DEADLINE: Duration = Duration::from_secs(1);
+
 impl Timing {
-    /// The whole exchange may take `request`.
-    pub(crate) fn new(watch: &Watch, request: Option<Duration>) -> Self {
-        Timing { whole: request.map_or(watch.never(), |timeout| watch.after(timeout)) }
+    /// The whole exchange may take `ours`, and no longer than the client itself waits.
+    pub(crate) fn new(watch: &Watch, ours: Option<Duration>, theirs: Option<Duration>) -> Self {
+        let whole = [ours, theirs].into_iter().flatten().min();
+        let is_fair = whole == ours || whole.is_some_and(|whole| whole >= SHORTEST_CLIENT_DEADLINE);
+        Timing {
+            whole: whole.map_or(watch.never(), |timeout| watch.after(timeout)),
+            // The rest may have gone to a slow client, a queue or other endpoints.
+            fair: whole.filter(|_| is_fair).map(|whole| whole / 2),
+        }
+    }
+
+    /// Whether it is over because of an endpoint that is waited for since `since`.
+    pub(crate) fn is_over_for(&self, watch: &Watch, since: Tick) -> bool {
+        self.is_over(watch) && self.fair.is_some_and(|fair| watch.now().since(since) >= fair)
     }
 
     /// The present phase may take `timeout` from now.

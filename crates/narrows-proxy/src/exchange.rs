@@ -195,11 +195,7 @@ impl<'a> Exchange<'a, '_> {
         let Exchange { worker, listener, last, .. } = *self;
         let cluster = worker.cluster(upstream);
         self.outcome.upstream = &cluster.upstream.name;
-        let limit = match (route.timeouts.request, request.grpc_timeout()) {
-            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
-            (ours, theirs) => ours.or(theirs),
-        };
-        let timing = Timing::new(&self.downstream.watch, limit);
+        let timing = Timing::new(&self.downstream.watch, route.timeouts.request, request.grpc_timeout());
         let mut texts = LabelTexts::default();
         let wants = Wants::of_request(request, &route.subset, cluster, worker.sticky(upstream), &mut texts);
         let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);

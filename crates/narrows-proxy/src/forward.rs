@@ -22,6 +22,7 @@ use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
 use lane::Answered;
+use narrows_upstream::Need;
 use narrows_wire::http1::BodyFraming;
 use tries::Tries;
 
@@ -53,7 +54,7 @@ pub(crate) async fn life<'a>(
     // The part of the body that came with the head stays in the leftover until an endpoint has answered.
     let body_start =
         upload.admit(&downstream.leftover).map_err(|fault: FlowFault| refused(fault.of_request()))?;
-    let entered = forwarding.cluster.enter().map_err(|shed| refused(Fault::Shed(shed)))?;
+    let entered = forwarding.cluster.enter(Need::Request).map_err(|shed| refused(Fault::Shed(shed)))?;
     let mut copies = Copies::choose(forwarding);
     if !copies.is_empty() {
         let first = &downstream.leftover[..body_start];

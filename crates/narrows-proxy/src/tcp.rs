@@ -97,7 +97,7 @@ async fn carry<'a>(
     let wants = Wants::of_flow(&facts, cluster, worker.sticky(upstream));
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
-    let entered = cluster.enter().map_err(Fault::Shed)?;
+    let entered = cluster.enter(Need::Flow).map_err(Fault::Shed)?;
     let mut received = hello.received.map_or(Vec::new(), |(buffer, length)| buffer[..length].to_vec());
     let client = Client { stream, wants: &wants, received: &mut received };
     let connected = connect(worker, cluster, listener, client, watch, &preface, outcome).await;

@@ -15,7 +15,8 @@ pub(crate) struct Ends<'a> {
     pub(crate) server: &'a mut Stream,
     /// Whose end `server` is.
     pub(crate) endpoint: &'a EndpointState,
-    /// Whether the endpoint has only accepted the connection so far: its first byte proves it well, and a reset before that is a failure.
+    /// Whether the endpoint has only accepted the connection so far: its first byte proves it well, and a reset
+    /// before that is a failure, unless the client had sent something: then it may be the client's.
     pub(crate) is_unproven: bool,
 }
 
@@ -53,8 +54,10 @@ pub(crate) async fn life(
             });
         if is_unproven && (down.flow.payload > 0 || moved == Err(true)) {
             is_unproven = false;
-            match down.flow.payload {
-                0 => endpoint.failed(AttemptFailure::Reset),
+            match (down.flow.payload, up.flow.payload) {
+                (0, 0) => endpoint.failed(AttemptFailure::Reset),
+                // It may well be right to reset what a stranger sends.
+                (0, _) => {}
                 _ => endpoint.succeeded(None),
             }
         }

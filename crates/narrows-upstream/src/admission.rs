@@ -75,8 +75,8 @@ impl Cluster {
     ///
     /// # Errors
     /// When the breaker is open, or the upstream runs as many as it may.
-    pub fn enter(&self) -> Result<Entered, Shed> {
-        self.admission.entrance.enter()
+    pub fn enter(&self, need: Need) -> Result<Entered, Shed> {
+        self.admission.entrance.enter(need)
     }
 
     /// The endpoint for the next attempt, with a place there. `Err(Full)` also when others wait for one: then [`wait`](Cluster::wait).

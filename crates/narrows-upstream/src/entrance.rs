@@ -2,6 +2,7 @@
 
 use crate::breaker::{self, BreakerChange, Verdict};
 use crate::concurrency::Concurrency;
+use crate::places::Need;
 use crate::report::{Report, Reporter};
 use crate::upstream_load::UpstreamLoad;
 use narrows_plan::{Upstream, UpstreamId};
@@ -80,9 +81,10 @@ impl Entrance {
         })
     }
 
-    /// Lets a request in.
-    pub(crate) fn enter(self: &Rc<Self>) -> Result<Entered, Shed> {
-        if self.requests.is_none() && self.concurrency.is_none() && self.load.breaker.is_none() {
+    /// Lets a request, flow or session in. Only requests have an answer time that adaptive concurrency could learn from.
+    pub(crate) fn enter(self: &Rc<Self>, need: Need) -> Result<Entered, Shed> {
+        let concurrency = self.concurrency.as_ref().filter(|_| need == Need::Request);
+        if self.requests.is_none() && concurrency.is_none() && self.load.breaker.is_none() {
             return Ok(Entered(None));
         }
         const SOON: Duration = Duration::from_secs(1);
@@ -103,7 +105,7 @@ impl Entrance {
                 return Err(overloaded());
             }
         }
-        if let Some(concurrency) = &self.concurrency {
+        if let Some(concurrency) = concurrency {
             held.is_adaptive = concurrency.enter();
             if !held.is_adaptive {
                 return Err(overloaded());

@@ -39,6 +39,8 @@ enum Wait {
 
 /// When something is to be done; the limits of the lanes beside them.
 struct Moments {
+    /// Since then the endpoint has been waited for.
+    waiting: Tick,
     /// The client has paused its body for too long.
     upload: Tick,
     /// The client is worth a look.
@@ -95,17 +97,34 @@ impl<'a, 't> Attempt<'a, 't> {
             hedge: None,
             upload_over,
             wait: None,
-            moments: Moments { upload: Tick::NEVER, look: Tick::NEVER, hedge, try_limit },
+            moments: Moments {
+                waiting: Tick::NEVER,
+                upload: Tick::NEVER,
+                look: Tick::NEVER,
+                hedge,
+                try_limit,
+            },
         }
     }
 
     /// What an attempt came to, once [`poll`](Attempt::poll) is ready.
     pub(super) fn ended(self, result: Result<(), Fault>) -> Result<Answered, Failed> {
+        let is_late = result == Err(Fault::RequestTimedOut) && self.is_late();
         let Attempt { lane, out, .. } = self;
         match result {
             Ok(()) => lane.answered(&out),
-            Err(fault) => Err(lane.failed(fault)),
+            Err(fault) => {
+                let failed = lane.failed(fault);
+                Err(Failed { cause: if is_late { Cause::Late } else { failed.cause }, ..failed })
+            }
         }
+    }
+
+    /// Whether the request ran out of time because of the endpoint.
+    fn is_late(&self) -> bool {
+        !self.lane.is_answered
+            && self.wait == Some(Wait::Upstream)
+            && self.tries.forwarding.timing.is_over_for(&self.downstream.watch, self.moments.waiting)
     }
 
     /// The life of an attempt: ready once the head of an answer is whole, which is `response` then.
@@ -295,6 +314,7 @@ impl<'a, 't> Attempt<'a, 't> {
                 self.lane.limit = Tick::NEVER;
             }
             Wait::Upstream => {
+                self.moments.waiting = self.downstream.watch.now();
                 self.moments.upload = Tick::NEVER;
                 let head = match self.lane.is_open() {
                     true => self.after(timeouts.response_head),
@@ -312,7 +332,7 @@ impl<'a, 't> Attempt<'a, 't> {
 
     /// Sets the deadline to the next of all moments.
     fn set_watch(&self) {
-        let Moments { upload, look, hedge, try_limit: _ } = self.moments;
+        let Moments { upload, look, hedge, waiting: _, try_limit: _ } = self.moments;
         let second = self.hedge.as_ref().map_or(Tick::NEVER, |hedge| hedge.lane.limit);
         let first = if self.lane.is_answered { Tick::NEVER } else { self.lane.limit };
         let next = upload.min(look).min(hedge).min(first).min(second);

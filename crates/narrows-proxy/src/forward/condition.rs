@@ -20,6 +20,8 @@ pub(super) enum Cause {
     TimedOut,
     /// The endpoint did not answer in HTTP, or broke in the head of its answer.
     Answer,
+    /// The time of the whole request ran out, most of it while the endpoint was waited for.
+    Late,
     /// It is not the endpoint that failed.
     Elsewhere,
 }
@@ -47,7 +49,7 @@ impl Cause {
             Cause::Refused => on.refused_stream,
             Cause::Reset => on.reset,
             Cause::TimedOut => on.timeout,
-            Cause::Answer | Cause::Elsewhere => false,
+            Cause::Answer | Cause::Late | Cause::Elsewhere => false,
         }
     }
 
@@ -62,7 +64,7 @@ impl Cause {
             }
             Cause::Connect => Some(AttemptFailure::Connect),
             Cause::Reset | Cause::Answer => Some(AttemptFailure::Reset),
-            Cause::TimedOut => Some(AttemptFailure::Timeout),
+            Cause::TimedOut | Cause::Late => Some(AttemptFailure::Timeout),
             Cause::Refused | Cause::Elsewhere => None,
         }
     }

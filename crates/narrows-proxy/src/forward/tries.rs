@@ -118,6 +118,9 @@ impl<'t> Tries<'t> {
             drop(retrying.take());
             outcome.attempts = self.attempts;
             outcome.endpoint = Some(Rc::clone(last(&ended)));
+            if matches!(ended, Err(Failed { cause: Cause::Late, .. })) {
+                entered.failed();
+            }
             let again = self.judge(&ended, memory, upload);
             let next = again.and_then(|again| {
                 let (next, place) = (self.next(&ended)?, cluster.take_retry()?);
@@ -227,7 +230,7 @@ impl<'t> Tries<'t> {
         };
         let (began, watch) = (self.began(), &downstream.watch);
         let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
-        let timeout = timing.within(watch, connect);
+        let (timeout, since) = (timing.within(watch, connect), watch.now());
         match endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await {
             Ok(mut connection) => {
                 connection.requests += 1;
@@ -235,7 +238,12 @@ impl<'t> Tries<'t> {
             }
             Err(failure) => {
                 let endpoint = Rc::clone(endpoint);
+                // We are the ones who have nothing left.
+                let is_ours = matches!(failure, ConnectFailure::Exhausted | ConnectFailure::Full);
                 let (fault, cause) = match timing.is_over(watch) {
+                    true if !is_ours && timing.is_over_for(watch, since) => {
+                        (Fault::RequestTimedOut, Cause::Late)
+                    }
                     true => (Fault::RequestTimedOut, Cause::Elsewhere),
                     false => (Fault::Connect(failure), Cause::Connect),
                 };

@@ -6,6 +6,7 @@ use crate::Fault;
 use crate::say::say;
 use narrows_observe::{AccessRecord, Calendar, Datagrams};
 use narrows_runtime::Tick;
+use narrows_upstream::AttemptFailure;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -71,9 +72,22 @@ impl Flows<'_> {
         drop(session.running);
     }
 
-    /// Ends a session on which nothing moved: the usual end, unless an answer is missing that was expected.
+    /// Ends a session on which nothing moved: the usual end, unless an answer is missing that was expected. An endpoint that gave none at
+    /// all has failed.
     pub(super) fn end_idle(&mut self, slot: u32) {
         let is_unanswered = self.rules.sessions.answers.is_some();
+        if let Some(session) = self.sessions.get(slot) {
+            match is_unanswered && session.is_unproven {
+                // One that drains is not given the time that an answer may take.
+                true if self.is_draining => {}
+                true => {
+                    session.endpoint.failed(AttemptFailure::Timeout);
+                    session.entered.failed();
+                }
+                // Nothing was awaited of a silent one; what the first answer said of another one stands.
+                false => session.entered.answered(0),
+            }
+        }
         self.end(slot, is_unanswered.then_some(Fault::IdleTimedOut));
     }
 

@@ -129,7 +129,7 @@ impl Flows<'_> {
             Choice::Known(home) => (home.route, home.upstream),
         };
         let cluster = self.worker.cluster(upstream);
-        let entered = cluster.enter().map_err(|shed| refusal(shed.cause))?;
+        let entered = cluster.enter(Need::Session).map_err(|shed| refusal(shed.cause))?;
         let key = told.key;
         let mut preface = Vec::new();
         if cluster.upstream.proxy_protocol.is_some() {
