@@ -150,7 +150,7 @@ impl Keeper {
         | Report::Recovered { upstream, .. }
         | Report::Seen { upstream, .. }
         | Report::Breaker { upstream, .. }) = report;
-        self.roster(upstream).borrow_mut().hear(report, Instant::now());
+        self.roster(upstream).borrow_mut().hear(report);
     }
 
     /// The operator has ordered something; an endpoint that does not exist is passed over.
@@ -162,14 +162,17 @@ impl Keeper {
         }
     }
 
-    /// Tells all workers what has changed, and the operator whose condition did.
+    /// Tells all workers what has changed, and the operator whose condition did. What was heard since the last time is judged first, all of it at
+    /// once: a judgement looks at all endpoints of an upstream.
     pub(crate) fn publish(&self) {
+        let now = Instant::now();
         let mut changed = false;
         let mut memberships: Vec<_> = self.publish.borrow().iter().cloned().collect();
         for ((upstream, roster), membership) in
             self.plan.upstreams.iter().zip(&self.rosters).zip(&mut memberships)
         {
             let mut roster = roster.borrow_mut();
+            roster.judge_if_due(now);
             if let Some(renewed) = roster.renewed() {
                 renewed.prepare(upstream.balancing.method, membership);
                 *membership = Arc::new(renewed);
