@@ -151,6 +151,10 @@ impl Outliers {
                 returned(index);
                 changed = true;
             }
+            // The last success was another worker's, and told before the failure was: nobody will tell it again.
+            if endpoint.failures == 0 {
+                endpoint.passive.recovered();
+            }
         }
         let ejected = endpoints.iter().filter(|endpoint| endpoint.passive.ejected.is_some()).count();
         // How many more may be ejected. Counted once: thousands may have failed.
