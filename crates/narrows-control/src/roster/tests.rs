@@ -152,6 +152,11 @@ fn an_agent_sets_weight_and_connections_below_the_operator() {
         (member.weight, member.limits.connections)
     };
     assert_eq!(seen("up", &mut roster), (10, None));
+    assert_eq!(
+        seen("maxconn:0", &mut roster),
+        (10, Some(u32::MAX)),
+        "no limit, also where one is configured"
+    );
     assert_eq!(seen("25% maxconn:7", &mut roster), (3, Some(7)));
     let order = |weight| Order::Weight { upstream: "app".into(), endpoint: "10.0.0.1:1".into(), weight };
     roster.obey(&order(Some(50)), Instant::now());
