@@ -68,12 +68,29 @@ fn failed(endpoint: EndpointId) -> Report {
     Report::Failed { upstream: UpstreamId(0), endpoint, failure: AttemptFailure::Connect }
 }
 
-#[test]
-fn a_flood_of_reports_is_heard_in_bounded_steps() {
+/// What the tasks of the control plane share, without its thread.
+fn keeper(tell: Option<watch::Sender<Arc<str>>>) -> Rc<Keeper> {
     let plan = Plan { upstreams: vec![Arc::new(Upstream::new("app", Origin::default()))], ..Plan::default() };
     let (tls, _) = TlsContexts::load(&plan);
-    let (publish, _memberships) = watch::channel(Memberships::from([Arc::default()]));
-    let keeper = Keeper::new(Arc::new(plan), tls.unwrap(), |_| {}, publish, None, Loads::default());
+    let (publish, _) = watch::channel(Memberships::from([Arc::default()]));
+    Keeper::new(Arc::new(plan), tls.unwrap(), |_| {}, publish, tell, Loads::default())
+}
+
+#[test]
+fn a_status_that_takes_long_to_describe_is_renewed_less_often() {
+    let (tell, mut told) = watch::channel(Arc::from(""));
+    let keeper = keeper(Some(tell));
+    for (took, is_renewed) in [(Duration::ZERO, true), (LONG, false), (Duration::ZERO, true)] {
+        keeper.status_took(took);
+        told.mark_unchanged();
+        (0..10).for_each(|_| keeper.tick());
+        assert_eq!(told.has_changed().unwrap(), is_renewed, "the last one took {took:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_reports_is_heard_in_bounded_steps() {
+    let keeper = keeper(None);
     let (reporter, mut reports) = Reporter::new();
     (0..2 * HEARD_AT_ONCE as u64 + 10).for_each(|id| reporter.report(failed(EndpointId(id))));
     for (left, is_more) in [(HEARD_AT_ONCE + 10, true), (10, true), (0, false)] {
