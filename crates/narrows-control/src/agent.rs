@@ -13,7 +13,7 @@ pub(crate) struct Agent {
     down: Option<Arc<str>>,
     /// Share of the configured weight, per cent.
     weight: Option<u32>,
-    /// Most connections.
+    /// Most connections; 0 is no limit.
     connections: Option<u32>,
     answers: u64,
     failures: u64,
@@ -90,9 +90,9 @@ impl Agent {
         }
     }
 
-    /// Most connections, where the agent has said it.
+    /// Most connections, where the agent has said it; as many as there can be when it has said 0, which is no limit.
     pub(crate) fn connections(&self) -> Option<u32> {
-        self.connections
+        self.connections.map(|most| if most == 0 { u32::MAX } else { most })
     }
 
     /// For the status of the upstream.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How long the start waits for the first answers about names.
@@ -21,6 +22,8 @@ const FIRST_ANSWERS: Duration = Duration::from_secs(3);
 /// Between two publications. Workers set up their balancers anew with each: a change that follows another waits for the next tick, so that
 /// thousands of endpoints that go down together are one change.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Reports that are heard at most before anything else is looked at again. Workers can make them faster than they are heard.
+const HEARD_AT_ONCE: usize = 256;
 /// Orders of the operator that wait at most.
 const ORDERS: usize = 64;
 
@@ -126,6 +129,8 @@ async fn life(
     loop {
         let mut is_due = published.elapsed() >= PAUSE;
         tokio::select! {
+            // However many reports wait, the end, the time and the operator come before them.
+            biased;
             () = phase.stopped() => return Ok(()),
             _ = ticking.tick() => {
                 keeper.tick();
@@ -136,13 +141,13 @@ async fn life(
                 keeper.renew_status();
                 let _ = known.take().map(|known| known.send(()));
             }
+            Some(order) = orders.recv() => keeper.obey(order),
             Some(report) = reports.recv() => {
-                keeper.hear(report);
-                while let Ok(report) = reports.try_recv() {
-                    keeper.hear(report);
+                if hear(&keeper, report, &mut reports) {
+                    // Checks and discovery run on this thread too.
+                    yield_now().await;
                 }
             }
-            Some(order) = orders.recv() => keeper.obey(order),
             () = keeper.changed() => {}
         }
         if is_due {
@@ -150,6 +155,16 @@ async fn life(
             published = Instant::now();
         }
     }
+}
+
+/// Hears what workers have noticed, so much of it as is heard at once; says whether there may be more.
+fn hear(keeper: &Keeper, first: Report, reports: &mut mpsc::Receiver<Report>) -> bool {
+    keeper.hear(first);
+    for _ in 1..HEARD_AT_ONCE {
+        let Ok(report) = reports.try_recv() else { return false };
+        keeper.hear(report);
+    }
+    true
 }
 
 #[cfg(test)]

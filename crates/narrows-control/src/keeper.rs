@@ -11,11 +11,13 @@ use narrows_upstream::{EndpointId, Report};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 /// Ticks between two renewals of the status.
 const STATUS_TICKS: u32 = 10;
+/// How many times as long as a renewal of the status took it rests: 1 % of this thread's time at most.
+const STATUS_REST: u32 = 100;
 
 /// What the operator orders. The admin API sends these; endpoints are named by their label, `10.0.0.1:8080`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub(crate) struct Keeper {
     tell: Option<watch::Sender<Arc<str>>>,
     loads: Loads,
     ticks: Cell<u32>,
+    /// Until when the status is not renewed.
+    status_rests: Cell<Option<Instant>>,
     next_id: Cell<u64>,
 }
 
@@ -80,6 +84,7 @@ impl Keeper {
             tell,
             loads,
             ticks: Cell::new(0),
+            status_rests: Cell::new(None),
             next_id: Cell::new(1),
         })
     }
@@ -132,7 +137,8 @@ impl Keeper {
         }
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        if ticks.is_multiple_of(STATUS_TICKS) {
+        let rests = self.status_rests.get().is_some_and(|until| now < until);
+        if ticks.is_multiple_of(STATUS_TICKS) && !rests {
             self.renew_status();
         }
     }
@@ -140,8 +146,15 @@ impl Keeper {
     /// Describes the state of all upstreams anew, while a route tells it.
     pub(crate) fn renew_status(&self) {
         if let Some(tell) = &self.tell {
+            let begun = Instant::now();
             tell.send_replace(status::describe(&self.plan, &self.rosters, &self.loads));
+            self.status_took(begun.elapsed());
         }
+    }
+
+    /// A renewal of the status took so long.
+    pub(crate) fn status_took(&self, took: Duration) {
+        self.status_rests.set(Some(Instant::now() + took * STATUS_REST));
     }
 
     /// A worker has noticed something.
@@ -150,7 +163,7 @@ impl Keeper {
         | Report::Recovered { upstream, .. }
         | Report::Seen { upstream, .. }
         | Report::Breaker { upstream, .. }) = report;
-        self.roster(upstream).borrow_mut().hear(report, Instant::now());
+        self.roster(upstream).borrow_mut().hear(report);
     }
 
     /// The operator has ordered something; an endpoint that does not exist is passed over.
@@ -162,14 +175,17 @@ impl Keeper {
         }
     }
 
-    /// Tells all workers what has changed, and the operator whose condition did.
+    /// Tells all workers what has changed, and the operator whose condition did. What was heard since the last time is judged first, all of it at
+    /// once: a judgement looks at all endpoints of an upstream.
     pub(crate) fn publish(&self) {
+        let now = Instant::now();
         let mut changed = false;
         let mut memberships: Vec<_> = self.publish.borrow().iter().cloned().collect();
         for ((upstream, roster), membership) in
             self.plan.upstreams.iter().zip(&self.rosters).zip(&mut memberships)
         {
             let mut roster = roster.borrow_mut();
+            roster.judge_if_due(now);
             if let Some(renewed) = roster.renewed() {
                 renewed.prepare(upstream.balancing.method, membership);
                 *membership = Arc::new(renewed);

@@ -151,15 +151,23 @@ impl Outliers {
                 returned(index);
                 changed = true;
             }
+            // The last success was another worker's, and told before the failure was: nobody will tell it again.
+            if endpoint.failures == 0 {
+                endpoint.passive.recovered();
+            }
         }
-        changed |= self.judge_rows(now, endpoints);
+        let ejected = endpoints.iter().filter(|endpoint| endpoint.passive.ejected.is_some()).count();
+        // How many more may be ejected. Counted once: thousands may have failed.
+        let room = self.allowed(endpoints.len()).saturating_sub(ejected);
+        let mut left = room;
+        self.judge_rows(now, endpoints, &mut left);
         if self.is_due(now) {
             self.judged = now;
-            changed |= self.judge_success(now, endpoints);
-            changed |= self.judge_latency(now, endpoints);
+            self.judge_success(now, endpoints, &mut left);
+            self.judge_latency(now, endpoints, &mut left);
             endpoints.iter_mut().for_each(|endpoint| endpoint.passive.seen = Seen::default());
         }
-        changed
+        changed || left < room
     }
 
     /// Most that may be ejected at one time.
@@ -170,35 +178,26 @@ impl Outliers {
         }
     }
 
-    /// Ejects unless enough are.
-    fn eject(&self, now: Instant, endpoints: &mut [Judged<'_>], index: usize, why: &str) -> bool {
-        let ejected = endpoints.iter().filter(|endpoint| endpoint.passive.ejected.is_some()).count();
-        if ejected >= self.allowed(endpoints.len()) {
-            return false;
-        }
-        endpoints[index].passive.eject(&self.rules, now, why);
-        true
-    }
-
-    fn judge_rows(&self, now: Instant, endpoints: &mut [Judged<'_>]) -> bool {
-        let Some(limit) = self.rules.failures else { return false };
-        let mut changed = false;
-        for index in 0..endpoints.len() {
-            let endpoint = &endpoints[index];
+    fn judge_rows(&self, now: Instant, endpoints: &mut [Judged<'_>], room: &mut usize) {
+        let Some(limit) = self.rules.failures else { return };
+        for endpoint in endpoints {
+            if *room == 0 {
+                return;
+            }
             if let Some(failure) = endpoint.passive.failing
                 && endpoint.can_be_ejected()
                 && endpoint.failures >= limit
             {
                 let failures = endpoint.failures;
                 let why = format!("{failures} failures in a row, the last: {}", name_of(failure));
-                changed |= self.eject(now, endpoints, index, &why);
+                endpoint.passive.eject(&self.rules, now, &why);
+                *room -= 1;
             }
         }
-        changed
     }
 
-    fn judge_success(&self, now: Instant, endpoints: &mut [Judged<'_>]) -> bool {
-        let Some(rule) = self.rules.success_rate else { return false };
+    fn judge_success(&self, now: Instant, endpoints: &mut [Judged<'_>], room: &mut usize) {
+        let Some(rule) = self.rules.success_rate else { return };
         let rates: Vec<(usize, f64)> = endpoints
             .iter()
             .enumerate()
@@ -210,7 +209,7 @@ impl Outliers {
             })
             .collect();
         if rates.len() < rule.endpoints.max(2) as usize {
-            return false;
+            return;
         }
         let count = rates.len() as f64;
         let mean = rates.iter().map(|(_, rate)| rate).sum::<f64>() / count;
@@ -218,16 +217,15 @@ impl Outliers {
         let least = mean - f64::from(rule.deviation) / 100.0 * variance.sqrt();
         let mut worst_first: Vec<_> = rates.into_iter().filter(|(_, rate)| *rate < least - 1e-9).collect();
         worst_first.sort_by(|one, other| one.1.total_cmp(&other.1));
-        let mut changed = false;
-        for (index, rate) in worst_first {
+        for (index, rate) in worst_first.into_iter().take(*room) {
             let why = format!("success rate {:.1} %, on average {:.1} %", rate * 100.0, mean * 100.0);
-            changed |= self.eject(now, endpoints, index, &why);
+            endpoints[index].passive.eject(&self.rules, now, &why);
+            *room -= 1;
         }
-        changed
     }
 
-    fn judge_latency(&self, now: Instant, endpoints: &mut [Judged<'_>]) -> bool {
-        let Some(rule) = self.rules.latency else { return false };
+    fn judge_latency(&self, now: Instant, endpoints: &mut [Judged<'_>], room: &mut usize) {
+        let Some(rule) = self.rules.latency else { return };
         let mut means: Vec<(usize, Duration)> = endpoints
             .iter()
             .enumerate()
@@ -239,19 +237,18 @@ impl Outliers {
             })
             .collect();
         if means.len() < 2 {
-            return false;
+            return;
         }
         means.sort_by_key(|(_, mean)| *mean);
         // Of an even number the lower middle, so that of two the slower one can be told.
         let median = means[(means.len() - 1) / 2].1;
         let most = median.mul_f64(f64::from(rule.factor) / 100.0).max(rule.minimum);
-        let mut changed = false;
-        for (index, mean) in means.into_iter().rev().take_while(|(_, mean)| *mean > most) {
+        for (index, mean) in means.into_iter().rev().take_while(|(_, mean)| *mean > most).take(*room) {
             let why =
                 format!("answers take {}, half of the endpoints {} at most", text_of(mean), text_of(median));
-            changed |= self.eject(now, endpoints, index, &why);
+            endpoints[index].passive.eject(&self.rules, now, &why);
+            *room -= 1;
         }
-        changed
     }
 }
 

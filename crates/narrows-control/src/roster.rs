@@ -62,6 +62,8 @@ pub(crate) struct Roster {
     outliers: Option<Outliers>,
     /// Whether an endpoint has something that time changes.
     is_restless: bool,
+    /// Whether so many attempts on an endpoint failed that its judgement need not wait for the next tick.
+    is_due: bool,
     is_changed: bool,
     news: Vec<String>,
 }
@@ -114,6 +116,7 @@ impl Roster {
             checks,
             outliers: upstream.passive.clone().map(|rules| Outliers::new(rules, Instant::now())),
             is_restless: false,
+            is_due: false,
             is_changed: true,
             news: Vec::new(),
         }
@@ -172,6 +175,7 @@ impl Roster {
 
     /// What passes with time.
     pub(crate) fn tick(&mut self, now: Instant) {
+        self.is_due = false;
         let Some(outliers) = &mut self.outliers else { return };
         if !self.is_restless && !outliers.is_due(now) {
             return;
@@ -195,8 +199,15 @@ impl Roster {
         }
     }
 
-    /// A worker has noticed something.
-    pub(crate) fn hear(&mut self, report: Report, now: Instant) {
+    /// Judges the endpoints when what was heard since the last judgement asks for it.
+    pub(crate) fn judge_if_due(&mut self, now: Instant) {
+        if self.is_due {
+            self.tick(now);
+        }
+    }
+
+    /// A worker has noticed something. It is noted, not judged yet: there may be thousands more.
+    pub(crate) fn hear(&mut self, report: Report) {
         match report {
             Report::Failed { endpoint, failure, .. } => {
                 if let Some(entry) = self.entry(endpoint) {
@@ -204,10 +215,8 @@ impl Roster {
                     let (failures, condition) = (entry.member.load.failures(), entry.member.condition);
                     self.is_restless = true;
                     let is_too_many = self.outliers.as_ref().is_some_and(|one| one.is_too_many(failures));
-                    // The next request should not go there any more.
-                    if is_too_many && condition == Condition::Up {
-                        self.tick(now);
-                    }
+                    // Further requests should not go there any more.
+                    self.is_due |= is_too_many && condition == Condition::Up;
                 }
             }
             Report::Recovered { endpoint, .. } => {

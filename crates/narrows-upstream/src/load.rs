@@ -61,7 +61,7 @@ impl Load {
     }
 
     /// One more failure; how many that makes in a row.
-    pub(crate) fn failed(&self) -> u32 {
+    pub fn failed(&self) -> u32 {
         self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 

@@ -6,9 +6,12 @@ use super::*;
 use crate::keeper::Order;
 use narrows_plan::{
     Address, AdminState, AgentCheck, CheckKind, Endpoint, HealthCheck, Origin, StartState, Upstream,
+    UpstreamId,
 };
+use narrows_upstream::{AttemptFailure, EndpointId};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -59,6 +62,76 @@ fn listening() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
+}
+
+fn failed(endpoint: EndpointId) -> Report {
+    Report::Failed { upstream: UpstreamId(0), endpoint, failure: AttemptFailure::Connect }
+}
+
+/// What the tasks of the control plane share, without its thread.
+fn keeper(tell: Option<watch::Sender<Arc<str>>>) -> Rc<Keeper> {
+    let plan = Plan { upstreams: vec![Arc::new(Upstream::new("app", Origin::default()))], ..Plan::default() };
+    let (tls, _) = TlsContexts::load(&plan);
+    let (publish, _) = watch::channel(Memberships::from([Arc::default()]));
+    Keeper::new(Arc::new(plan), tls.unwrap(), |_| {}, publish, tell, Loads::default())
+}
+
+#[test]
+fn a_status_that_takes_long_to_describe_is_renewed_less_often() {
+    let (tell, mut told) = watch::channel(Arc::from(""));
+    let keeper = keeper(Some(tell));
+    for (took, is_renewed) in [(Duration::ZERO, true), (LONG, false), (Duration::ZERO, true)] {
+        keeper.status_took(took);
+        told.mark_unchanged();
+        (0..10).for_each(|_| keeper.tick());
+        assert_eq!(told.has_changed().unwrap(), is_renewed, "the last one took {took:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_reports_is_heard_in_bounded_steps() {
+    let keeper = keeper(None);
+    let (reporter, mut reports) = Reporter::new();
+    (0..2 * HEARD_AT_ONCE as u64 + 10).for_each(|id| reporter.report(failed(EndpointId(id))));
+    for (left, is_more) in [(HEARD_AT_ONCE + 10, true), (10, true), (0, false)] {
+        let first = reports.try_recv().unwrap();
+        assert_eq!((hear(&keeper, first, &mut reports), reports.len()), (is_more, left));
+    }
+}
+
+#[test]
+fn thousands_that_refuse_under_load_are_ejected_and_hold_up_neither_checks_nor_the_end() {
+    const COUNT: usize = 8000;
+    let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+    let endpoints: Vec<_> = (1..=COUNT as u16).map(address).collect();
+    let (checked, place) = listening();
+    let control = start(&endpoints, |upstream| {
+        upstream.passive.as_mut().unwrap().failures = Some(2);
+        let mut check = check(StartState::Up);
+        (check.address, check.port) = (Some(place.ip()), Some(place.port()));
+        (check.interval, check.fall) = (LONG, 1000);
+        upstream.health = Some(check);
+    });
+    let link = control.link();
+    let members = link.memberships.borrow()[0].members.clone();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let flood = std::thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                for member in &members {
+                    member.load.failed();
+                    link.reporter.report(failed(member.id));
+                }
+            }
+        }
+    });
+    let ejected = || shown(&control).iter().filter(|one| one.starts_with("ejected")).count();
+    until(&control, "half of them ejected", || ejected() == COUNT / 2);
+    checked.accept().unwrap();
+    drop(control);
+    is_over.store(true, Ordering::Relaxed);
+    flood.join().unwrap();
 }
 
 #[test]

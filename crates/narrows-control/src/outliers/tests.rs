@@ -136,6 +136,20 @@ fn one_of_two_may_always_be_ejected_and_the_only_one_never() {
 }
 
 #[test]
+fn a_success_that_was_told_before_the_failure_ends_it_all_the_same() {
+    let mut endpoints = Endpoints::new(rules(), 2);
+    endpoints.fail(0, 1);
+    endpoints.pass(TICK);
+    assert!(endpoints.passives[0].is_restless(), "it has failed, and nothing else is known");
+    endpoints.failures[0] = 0;
+    endpoints.pass(TICK);
+    assert!(!endpoints.passives[0].is_restless());
+    endpoints.fail(0, 5);
+    endpoints.pass(TICK);
+    assert_eq!(endpoints.ejected(), [0]);
+}
+
+#[test]
 fn an_endpoint_that_is_down_is_not_also_ejected() {
     let mut endpoints = Endpoints::new(rules(), 2);
     endpoints.up[0] = false;

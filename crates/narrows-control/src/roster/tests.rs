@@ -1,5 +1,6 @@
 use super::*;
-use narrows_plan::{AgentCheck, CheckKind, HealthCheck, Origin, StartState, Upstream};
+use narrows_plan::{AgentCheck, CheckKind, HealthCheck, Origin, StartState, Upstream, UpstreamId};
+use narrows_upstream::AttemptFailure;
 use std::time::Duration;
 
 fn check(start: StartState) -> HealthCheck {
@@ -151,6 +152,11 @@ fn an_agent_sets_weight_and_connections_below_the_operator() {
         (member.weight, member.limits.connections)
     };
     assert_eq!(seen("up", &mut roster), (10, None));
+    assert_eq!(
+        seen("maxconn:0", &mut roster),
+        (10, Some(u32::MAX)),
+        "no limit, also where one is configured"
+    );
     assert_eq!(seen("25% maxconn:7", &mut roster), (3, Some(7)));
     let order = |weight| Order::Weight { upstream: "app".into(), endpoint: "10.0.0.1:1".into(), weight };
     roster.obey(&order(Some(50)), Instant::now());
@@ -170,4 +176,35 @@ fn what_is_known_of_an_endpoint_survives_a_new_answer_of_discovery() {
     assert_eq!(shown(&mut roster, 2), "down (3 checks failed: timed out)");
     assert_eq!(shown(&mut roster, 9), "up ()");
     assert!(roster.entry(EndpointId(1)).is_none());
+}
+
+#[test]
+fn thousands_that_fail_are_heard_without_a_judgement_and_judged_at_once() {
+    const COUNT: u16 = 8000;
+    let mut roster = Roster::new(&Upstream::new("app", Origin::default()));
+    let mut ids = (1..).map(EndpointId);
+    roster.set_source(0, (1..=COUNT).map(found).collect(), || ids.next().unwrap());
+    let ejected = |roster: &Roster| {
+        roster.entries.iter().filter(|entry| entry.member.condition == Condition::Ejected).count()
+    };
+    roster.renewed();
+    let now = Instant::now();
+    for times in 1..=10 {
+        for id in (1..=u64::from(COUNT)).map(EndpointId) {
+            roster.entry(id).unwrap().member.load.failed();
+            let failure = AttemptFailure::Connect;
+            roster.hear(Report::Failed { upstream: UpstreamId(0), endpoint: id, failure });
+        }
+        assert!(roster.renewed().is_none(), "{times} failures are heard, not judged");
+        assert_eq!(roster.is_due, times >= 5, "{times} failures in a row");
+    }
+    roster.judge_if_due(now);
+    assert_eq!(ejected(&roster), usize::from(COUNT) / 2);
+    assert!(roster.renewed().is_some() && !roster.is_due);
+    // Without a further report there is no further judgement, until time asks for it.
+    let later = now + Duration::from_secs(60);
+    roster.judge_if_due(later);
+    assert!(roster.renewed().is_none());
+    roster.tick(later);
+    assert!(roster.renewed().is_some(), "the first half is back, and the other one goes");
 }

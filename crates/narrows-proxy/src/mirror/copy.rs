@@ -54,9 +54,12 @@ impl Copy {
             Some(connection) => Ok(connection),
             None => endpoint.connect(Purpose::Http, watch, Some(*timeout), preface).await,
         };
-        let Ok(mut connection) = connected else {
-            endpoint.failed(AttemptFailure::Connect);
-            return false;
+        let mut connection = match connected {
+            Ok(connection) => connection,
+            Err(failure) => {
+                endpoint.not_connected(failure);
+                return false;
+            }
         };
         connection.requests += 1;
         watch.set_at(end);
@@ -145,3 +148,6 @@ impl Answer {
         if is_whole { Ok(()) } else { Err(AttemptFailure::Reset) }
     }
 }
+
+#[cfg(test)]
+mod tests;
