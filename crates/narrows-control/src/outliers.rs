@@ -181,18 +181,19 @@ impl Outliers {
     fn judge_rows(&self, now: Instant, endpoints: &mut [Judged<'_>], room: &mut usize) {
         let Some(limit) = self.rules.failures else { return };
         for endpoint in endpoints {
+            let Some(failure) = endpoint.passive.failing else { continue };
+            if !endpoint.can_be_ejected() || endpoint.failures < limit {
+                continue;
+            }
             if *room == 0 {
-                return;
+                // Once there is room again, only what fails then speaks against it.
+                endpoint.passive.failing = None;
+                continue;
             }
-            if let Some(failure) = endpoint.passive.failing
-                && endpoint.can_be_ejected()
-                && endpoint.failures >= limit
-            {
-                let failures = endpoint.failures;
-                let why = format!("{failures} failures in a row, the last: {}", name_of(failure));
-                endpoint.passive.eject(&self.rules, now, &why);
-                *room -= 1;
-            }
+            let failures = endpoint.failures;
+            let why = format!("{failures} failures in a row, the last: {}", name_of(failure));
+            endpoint.passive.eject(&self.rules, now, &why);
+            *room -= 1;
         }
     }
 

@@ -96,6 +96,20 @@ fn five_failures_in_a_row_eject_for_ten_seconds_and_four_do_not() {
 }
 
 #[test]
+fn who_could_not_be_ejected_is_only_by_what_fails_later() {
+    let mut endpoints = Endpoints::new(rules(), 2);
+    endpoints.fail(0, 5);
+    endpoints.fail(1, 5);
+    endpoints.pass(TICK);
+    assert_eq!(endpoints.ejected(), [0], "one of two may be");
+    assert_eq!(endpoints.pass(seconds(10)), [0]);
+    assert_eq!(endpoints.ejected(), NOBODY, "nobody has failed since");
+    endpoints.fail(1, 1);
+    endpoints.pass(TICK);
+    assert_eq!(endpoints.ejected(), [1]);
+}
+
+#[test]
 fn the_next_ejection_is_longer_and_the_count_goes_down_while_all_is_well() {
     let mut endpoints = Endpoints::new(PassiveCheck { maximum_ejection: seconds(25), ..rules() }, 2);
     let eject = |endpoints: &mut Endpoints, lasts: u64| {
@@ -122,6 +136,8 @@ fn only_a_share_is_ejected_and_the_rest_once_somebody_is_back() {
     endpoints.pass(TICK);
     assert_eq!(endpoints.ejected(), [0, 1], "half of five");
     endpoints.pass(seconds(10));
+    (2..5).for_each(|index| endpoints.fail(index, 1));
+    endpoints.pass(TICK);
     assert_eq!(endpoints.ejected(), [2, 3], "they still fail");
 }
 
