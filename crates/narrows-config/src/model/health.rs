@@ -87,7 +87,8 @@ table! {
         headers: Map<HeaderName, Text> = OPTIONAL,
         /// Good statuses: `200`, `200-399` or `2xx`, or a list of such.
         status: OneOrMany<StatusRange> = "200-399",
-        /// What must be in the first 64 KiB of the body. A text is looked for anywhere.
+        /// What must be in the first 64 KiB of the body. A text is looked for anywhere. Without it the check passes with the head
+        /// alone.
         body: TextOr<Expect> = OPTIONAL,
     }
 }

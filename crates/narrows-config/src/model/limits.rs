@@ -11,7 +11,7 @@ table! {
         connections: Number<1, 4_294_967_295> = otherwise("no limit"),
         /// Running requests (tcp: flows, udp: sessions) of each endpoint that says nothing itself.
         requests: Number<1, 4_294_967_295> = otherwise("no limit"),
-        /// Running requests, flows or sessions of the whole upstream.
+        /// Requests, flows or sessions of the whole upstream, those that wait included. What is over it is refused at once, it never waits.
         upstream_requests: Number<1, 4_294_967_295> = otherwise("no limit"),
         /// Retries that run at one time.
         retries: Number<0, 4_294_967_295> = otherwise("no limit"),

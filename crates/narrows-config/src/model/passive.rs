@@ -9,7 +9,8 @@ table! {
     /// takes the defaults.
     PassiveCheck {
         /// Failures in a row, over all workers, before a server is ejected. A failure is a connect that failed, a connection
-        /// that broke or timed out before an answer, or an answer with one of `statuses`.
+        /// that broke before an answer, an answer that did not begin in time (`retries.try_timeout`, `timeouts.response_head`,
+        /// `timeouts.request`), or an answer with one of `statuses`.
         failures: OrOff<Number<1, 1_000_000>> = defaults::PASSIVE_FAILURES.to_string(),
         /// Statuses that are failures: `503`, `502-504` or `5xx`, or a list of such.
         statuses: OrOff<OneOrMany<StatusRange>> = "502-504",
@@ -19,7 +20,8 @@ table! {
         success_rate: Switch<SuccessRate> = "off",
         /// Ejects servers whose answers take much longer than the others'.
         latency: Switch<LatencyOutlier> = "off",
-        /// The first ejection lasts this long, the n-th in a row n times as long.
+        /// The first ejection lasts this long, the n-th in a row n times as long; n goes down by one for each such time in which
+        /// the server behaves.
         ejection: Duration = time(defaults::EJECTION),
         /// The longest ejection.
         maximum_ejection: Duration = time(defaults::MAXIMUM_EJECTION),

@@ -26,16 +26,17 @@ table! {
         try_timeout: OrOff<Duration> = otherwise("`timeouts.response_head`"),
         /// Before the second attempt, doubled for each one after it up to ten times as long, less up to half of it by chance.
         backoff: Duration = time(std::time::Duration::ZERO),
-        /// How many requests may be repeated, of the requests to the upstream: each adds to a reserve that retries and hedges
-        /// take from, so that a sick upstream is not asked twice as much. Three may always run; what no server has looked at
-        /// does not count.
+        /// How many requests may be repeated, of the requests to the upstream: each adds this part of itself to a reserve, and each
+        /// retry or hedge takes one from it, so that an upstream that fails for long is asked 1.2 times as much (with 20%). The
+        /// reserve holds 100, or as many as requests run where those are more. Three may always run; what no server has looked
+        /// at takes nothing.
         budget: OrOff<Percent<0, 100>> = format!("{}%", defaults::RETRY_BUDGET),
         /// Bytes of a request body that are kept to be sent again; a larger one is sent once. At most 16 MiB.
         replay: Size = size(defaults::REPLAY_BYTES as u64),
         /// Whether requests with side effects (POST, PATCH, ...) may be repeated after a server has seen them.
         unsafe_methods: Flag = "false",
         /// A second attempt beside the first, to another server, when the answer takes longer than this. For requests that may
-        /// be repeated; the first answer wins.
+        /// be repeated; the first answer wins, and `limit` does not count it.
         hedge: OrOff<Duration> = "off",
     }
 }

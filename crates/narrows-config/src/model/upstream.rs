@@ -37,7 +37,8 @@ table! {
         /// A server counts for this much of itself when it is asked whether a tier can carry everything; what it cannot goes to
         /// the next tier. `off`: a tier is left when nothing in it is available.
         overflow: OrOff<Percent<100, 1000>> = "off",
-        /// When less than this share of a tier is healthy, health is not believed and all of it is used.
+        /// When less than this share of a tier is healthy, health is not believed and all of it is used. While it is off, every
+        /// request gets 503 when the checks of all servers fail.
         panic: OrOff<Percent<1, 100>> = "off",
         /// Whether servers in the zone of this process (`settings.zone`) go before others.
         prefer_zone: Flag = "false",
