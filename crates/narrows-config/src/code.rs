@@ -65,6 +65,8 @@ codes! {
     "N0308" EndpointFile "The file of an upstream's endpoints cannot be used now.",
     "N0309" NoSuchLabel "A route asks for a label, or the value of one, that no endpoint has.",
     "N0310" MirrorToItself "A route mirrors requests to the upstream that it sends them to.",
+    "N0311" Loop "Traffic goes in a circle: an endpoint is an address that this process listens on.",
+    "N0312" CheckNeverPasses "A health check can never pass.",
     "N0401" NoAction "A route does not say what to do.",
     "N0402" SeveralActions "A route says more than one thing to do.",
     "N0403" Shadowed "A route can never be reached: an earlier one takes everything it would.",

@@ -11,6 +11,7 @@ mod headers;
 mod health;
 mod limits;
 mod listener;
+mod loops;
 mod mirrors;
 mod pages;
 mod passive;
@@ -82,6 +83,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
     lowering.refuse_unix_endpoints(&plan);
     lowering.refuse_stream_upstreams(&files);
     lowering.check_usage(&files, &plan);
+    lowering.warn_loops(&files, &plan);
     plan.files = lowering.reporter.sources.names();
     Some(plan)
 }

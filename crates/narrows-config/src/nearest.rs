@@ -6,7 +6,7 @@ const MAXIMUM_SLIPS: usize = 3;
 const MAXIMUM_NAMES: usize = 1000;
 
 /// Other words for what is known here.
-const SYNONYMS: [(&str, &str); 23] = [
+const SYNONYMS: [(&str, &str); 26] = [
     ("h2", "http2"),
     ("http/2", "http2"),
     ("http/1.1", "http1"),
@@ -17,10 +17,13 @@ const SYNONYMS: [(&str, &str); 23] = [
     ("http1.1", "http/1.1"),
     ("sni", "server_name"),
     ("hostname", "server_name"),
-    ("source-hash", "hash"),
-    ("source", "hash"),
-    ("ip_hash", "hash"),
-    ("ip-hash", "hash"),
+    ("source-hash", "consistent-hash"),
+    ("source", "consistent-hash"),
+    ("ip_hash", "consistent-hash"),
+    ("ip-hash", "consistent-hash"),
+    ("healthcheck", "health"),
+    ("health_check", "health"),
+    ("retry", "retries"),
     ("leastconn", "least-connections"),
     ("least_conn", "least-connections"),
     ("least_time", "peak-ewma"),
@@ -33,7 +36,7 @@ const SYNONYMS: [(&str, &str); 23] = [
 ];
 
 /// Keys that are looked for in a table and stand elsewhere, or in another form: table, key, help.
-const ELSEWHERE: [(&str, &str, &str); 12] = [
+const ELSEWHERE: [(&str, &str, &str); 30] = [
     ("ListenerTls", "cert", LISTENER_CERTIFICATE),
     ("ListenerTls", "key", LISTENER_CERTIFICATE),
     ("ListenerTls", "certificate", LISTENER_CERTIFICATE),
@@ -54,7 +57,30 @@ const ELSEWHERE: [(&str, &str, &str); 12] = [
         "alpn",
         "`protocol` of the upstream, beside `tls`, decides: `protocol: http2` asks for h2, `auto` leaves it to the server",
     ),
+    ("Retries", "attempts", "did you mean `limit`? It counts further attempts, after the first"),
+    ("Retries", "tries", "did you mean `limit`? It counts further attempts, after the first"),
+    ("Retries", "num_retries", "did you mean `limit`?"),
+    ("HttpCheck", "expect", "what must be in the body: `body: ...`; the status: `status: 200`"),
+    (
+        "HealthCheck",
+        "user",
+        "in the check of its kind: `postgresql: { user: narrows }` or `mysql: { user: narrows }`",
+    ),
+    ("HealthCheck", "database", "in the check by PostgreSQL: `postgresql: { user: narrows, database: app }`"),
+    ("HealthCheck", "password", "in the check by Redis: `redis: { password: ... }`"),
+    ("HealthCheck", "service", "in the check by gRPC: `grpc: { service: ... }`"),
+    ("Stickiness", "source", "the client's address is a key: `key: source`"),
+    ("Stickiness", "name", "in the cookie: `cookie: { name: ... }`, or `cookie: NAME` for short"),
+    ("Route", "stickiness", OF_UPSTREAM),
+    ("Route", "sticky", OF_UPSTREAM),
+    ("Route", "health", OF_UPSTREAM),
+    ("Route", "balance", OF_UPSTREAM),
+    ("Route", "passive", OF_UPSTREAM),
+    ("Route", "breaker", OF_UPSTREAM),
+    ("Route", "hash_key", OF_UPSTREAM),
+    ("Route", "endpoints", OF_UPSTREAM),
 ];
+const OF_UPSTREAM: &str = "this belongs to the upstream, not to a route";
 const LISTENER_CERTIFICATE: &str =
     "a listener may have several: `certificates: [{ cert: site.pem, key: site.key }]`";
 const UPSTREAM_CERTIFICATE: &str =

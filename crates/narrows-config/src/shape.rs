@@ -111,7 +111,7 @@ macro_rules! table {
                 node: &$crate::tree::Node,
                 reporter: &mut $crate::diagnostic::Reporter,
             ) -> Option<Self> {
-                let entries = $crate::shape::entries(node, reporter)?;
+                let entries = $crate::shape::table_entries(node, stringify!($name), reporter)?;
                 let mut table = $name { place: node.place, keys: Vec::new(), $($key: None,)+ };
                 for (key, value) in entries {
                     match key.as_text().map(|text| text.text.as_str()) {
@@ -208,6 +208,79 @@ pub(crate) fn entries<'n>(node: &'n Node, reporter: &mut Reporter) -> Option<&'n
     }
 }
 
+/// The entries of a declared table. A table that as a whole looks like another proxy's is told once.
+pub(crate) fn table_entries<'n>(
+    node: &'n Node,
+    table: &str,
+    reporter: &mut Reporter,
+) -> Option<&'n [(Node, Node)]> {
+    let Content::Table(entries) = &node.content else {
+        wrong_kind_with(node, "a table", in_place_of_table(table, node), reporter);
+        return None;
+    };
+    let told_once = match table {
+        "Endpoint" => host_and_port(entries),
+        "Stickiness" => source_as_key(entries),
+        _ => None,
+    };
+    if let Some(finding) = told_once {
+        reporter.report(finding);
+        return None;
+    }
+    Some(entries)
+}
+
+/// The entry whose key is one of these words.
+fn entry<'n>(entries: &'n [(Node, Node)], words: &[&str]) -> Option<&'n (Node, Node)> {
+    entries.iter().find(|(key, _)| key.as_text().is_some_and(|key| words.contains(&key.text.as_str())))
+}
+
+/// An endpoint whose host and port are written apart.
+fn host_and_port(entries: &[(Node, Node)]) -> Option<Finding> {
+    let (host, host_value) = entry(entries, &["address", "host", "hostname", "ip"])?;
+    let (port, port_value) = entry(entries, &["port"])?;
+    let (bare, number) = (&host_value.as_text()?.text, &port_value.as_text()?.text);
+    let help = match bare.contains(':') {
+        true => format!("write `address: \"[{}]:{number}\"`", bare.trim_matches(['[', ']'])),
+        false => format!("write `address: {bare}:{number}`"),
+    };
+    let message = "an endpoint has its host and its port in one key";
+    let finding = Finding::error(Code::UnknownKey, port.place, message);
+    Some(finding.label(host.place, format!("`{}` is here", host.as_text()?.text)).help(help))
+}
+
+/// Stickiness whose word for the client's address is written as a key.
+fn source_as_key(entries: &[(Node, Node)]) -> Option<Finding> {
+    let (key, _) = entry(entries, &["source"])?;
+    if entry(entries, &["cookie", "key", "learn"]).is_some() {
+        return None;
+    }
+    let help = "the client's address is a key: `key: source`";
+    Some(Finding::error(Code::UnknownKey, key.place, "unknown key `source`").help(help))
+}
+
+/// What to write where a value stands in place of a table, or of a word that switches it.
+pub(crate) fn in_place_of_table(table: &str, node: &Node) -> Option<String> {
+    let text = node.as_text()?.text.as_str();
+    let is_switch = matches!(
+        table,
+        "Queue" | "PassiveCheck" | "SuccessRate" | "LatencyOutlier" | "Breaker" | "AdaptiveConcurrency"
+    );
+    let key = match (table, node.kind()) {
+        // There is no `on` for a queue: it is there.
+        (_, _) if is_switch && table != "Queue" && matches!(text, "true" | "yes") => {
+            return Some("write `on`".into());
+        }
+        (_, _) if is_switch && matches!(text, "false" | "no") => return Some("write `off`".into()),
+        ("Queue", "a number") => "length",
+        ("PassiveCheck", "a number") => "failures",
+        ("Breaker", "a text") if text.ends_with('%') => "failure_rate",
+        ("LatencyOutlier", "a text") if text.ends_with('%') => "factor",
+        _ => return None,
+    };
+    Some(format!("write `{{ {key}: {text} }}`"))
+}
+
 /// Decodes the value of a key.
 pub(crate) fn decode_value<T: Shape>(key: &Node, value: &Node, reporter: &mut Reporter) -> Option<T> {
     if value.kind() == "nothing" {
@@ -236,9 +309,13 @@ pub(crate) fn plain(written: &str) -> String {
 }
 
 pub(crate) fn wrong_kind(node: &Node, expected: &str, reporter: &mut Reporter) {
+    wrong_kind_with(node, expected, None, reporter);
+}
+
+pub(crate) fn wrong_kind_with(node: &Node, expected: &str, help: Option<String>, reporter: &mut Reporter) {
     let place = node.place.first_line(&reporter.sources);
     let message = format!("expected {expected}, found {}", node.kind());
-    reporter.report(Finding::error(Code::WrongKind, place, message));
+    reporter.report(Finding::error(Code::WrongKind, place, message).maybe_help(help));
 }
 
 pub(crate) fn unknown_key(key: &Node, table: &str, known: &[&str], reporter: &mut Reporter) {

@@ -73,7 +73,7 @@ fn read_bind(text: &str) -> Result<Bind, Wrong> {
     }
 }
 
-fn read_endpoint(text: &str) -> Result<Address, Wrong> {
+pub(super) fn read_endpoint(text: &str) -> Result<Address, Wrong> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(path).map(Address::Unix);
     }

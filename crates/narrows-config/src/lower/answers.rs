@@ -27,6 +27,12 @@ impl Lowering<'_> {
             check.statuses = statuses(status);
         }
         let body = table.body.as_ref().map(|body| self.expect(body));
+        if method.as_deref() == Some("HEAD") && table.has("body") {
+            let message = "this check never passes: the answer to HEAD has no body";
+            let finding = Finding::warning(Code::CheckNeverPasses, table.key("body"), message);
+            let finding = finding.label(table.key("method"), "the method is here");
+            self.reporter.defer(finding.help("remove `method`, or `body`"));
+        }
         Some(HttpCheck {
             path: path?,
             method: method?,

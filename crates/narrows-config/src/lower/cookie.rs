@@ -5,7 +5,7 @@ use crate::code::Code;
 use crate::diagnostic::Finding;
 use crate::model;
 use crate::shape::TextOr;
-use crate::tree::Text;
+use crate::tree::{Style, Text};
 use narrows_plan::{CookieMode, CookieValue, SameSite, StickyCookie};
 use std::time::Duration;
 
@@ -15,6 +15,15 @@ const ATTRIBUTES: [&str; 6] = ["path", "domain", "max_age", "secure", "http_only
 impl Lowering<'_> {
     pub(super) fn cookie(&mut self, written: &TextOr<model::StickyCookie>) -> Option<StickyCookie> {
         let table = match written {
+            TextOr::Short(name)
+                if name.style == Style::Plain
+                    && matches!(&*name.text, "true" | "false" | "on" | "off" | "yes" | "no") =>
+            {
+                let message = format!("`{}` would be the name of the cookie", name.text);
+                let help = "write `stickiness: cookie`, or the name: `cookie: narrows`";
+                self.reporter.report(Finding::error(Code::UnknownValue, name.place, message).help(help));
+                return None;
+            }
             TextOr::Short(name) => {
                 return self.cookie_name(name).map(|name| StickyCookie { name, ..default() });
             }

@@ -22,8 +22,8 @@ impl Lowering<'_> {
         let mut pages = Vec::new();
         for (key, page) in written.iter().flat_map(|pages| &pages.entries) {
             let pattern = match key.text.as_str() {
-                "4xx" => StatusPattern::Class(4),
-                "5xx" => StatusPattern::Class(5),
+                "4xx" | "4XX" => StatusPattern::Class(4),
+                "5xx" | "5XX" => StatusPattern::Class(5),
                 status => StatusPattern::Exact(status.parse().unwrap_or(500)),
             };
             if let Some(page) = self.error_page(page, Scope { response: true, ..scope }) {

@@ -12,13 +12,13 @@ use narrows_plan::{RetryConditions, RetryPolicy, defaults};
 pub(super) const MOST_KEPT: u64 = 16 << 20;
 
 /// Retries as they are written.
-pub(super) type Written = OrTable<Number<0, 100>, Retries>;
+pub(super) type Written = OrTable<OrOff<Number<0, 100>>, Retries>;
 
 impl Lowering<'_> {
     pub(super) fn retries(&mut self, written: &Written) -> RetryPolicy {
         let mut policy = RetryPolicy::default();
         let table = match written {
-            OrTable::Short(limit) => return RetryPolicy { limit: short(*limit), ..policy },
+            OrTable::Short(limit) => return RetryPolicy { limit: limit.on().map_or(0, short), ..policy },
             OrTable::Long(table) => table,
         };
         policy.limit = table.limit.map_or(defaults::RETRIES, short);

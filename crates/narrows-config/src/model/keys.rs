@@ -82,12 +82,12 @@ pub(crate) fn is_token(text: &str) -> bool {
 pub(crate) struct StatusKey;
 
 impl KeyShape for StatusKey {
-    const PATTERN: &'static str = "^([45][0-9][0-9]|[45]xx)$";
+    const PATTERN: &'static str = "^([45][0-9][0-9]|[45](xx|XX))$";
     const WRITTEN: &'static str = "status";
 
     fn check(key: &Text) -> Result<(), Finding> {
         let known = match key.text.as_str() {
-            "4xx" | "5xx" => true,
+            "4xx" | "5xx" | "4XX" | "5XX" => true,
             digits => {
                 digits.len() == 3 && digits.parse::<u16>().is_ok_and(|status| (400..600).contains(&status))
             }

@@ -64,7 +64,7 @@ table! {
         /// http: limits in place of the listener's.
         limits: RouteLimits = otherwise("the listener's"),
         /// http: when a request is sent again: a number of further attempts, or a table. It takes the place of the upstream's as a whole.
-        retries: OrTable<Number<0, 100>, Retries> = otherwise("the upstream's"),
+        retries: OrTable<OrOff<Number<0, 100>>, Retries> = otherwise("the upstream's"),
         /// http: labels that the endpoint must have, and the values that it must have there; the values are templates. When no
         /// endpoint has them, the answer is 503.
         subset: Map<Label, Text> = OPTIONAL,

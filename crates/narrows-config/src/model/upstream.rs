@@ -53,8 +53,8 @@ table! {
         passive: Switch<PassiveCheck> = "on",
         /// A server that came back takes this long to get its whole share. Not for hash methods.
         slow_start: OrOff<Duration> = "off",
-        /// When a request is sent again: a number of further attempts, or a table.
-        retries: OrTable<Number<0, 100>, Retries> = defaults::RETRIES.to_string(),
+        /// When a request is sent again: a number of further attempts (`off` is 0), or a table.
+        retries: OrTable<OrOff<Number<0, 100>>, Retries> = defaults::RETRIES.to_string(),
         /// How much is given at one time.
         limits: UpstreamLimits = otherwise("no limits"),
         /// Stops requests to an upstream that fails: `on`, or a table.

@@ -1,6 +1,6 @@
 //! Values that are written short or as a table.
 
-use super::{Shape, TableReference, inline_name, wrong_kind};
+use super::{Shape, TableReference, in_place_of_table, inline_name, wrong_kind, wrong_kind_with};
 use crate::diagnostic::Reporter;
 use crate::tree::{Content, Node, Style};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -65,7 +65,8 @@ impl<T: Shape> Shape for Switch<T> {
             (_, Some("on")) => Some(Switch::On),
             (_, Some("off")) => Some(Switch::Off),
             _ => {
-                wrong_kind(node, "`on`, `off` or a table", reporter);
+                let help = in_place_of_table(&T::schema_name(), node);
+                wrong_kind_with(node, "`on`, `off` or a table", help, reporter);
                 None
             }
         }

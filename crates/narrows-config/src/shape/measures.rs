@@ -19,7 +19,7 @@ impl<const LEAST: u32, const MOST: u32> Shape for Percent<LEAST, MOST> {
         let percent = percent.filter(|percent| (LEAST..=MOST).contains(percent));
         if percent.is_none() {
             let message = format!("expected a percentage from {LEAST}% to {MOST}%, found `{}`", text.text);
-            let help = percent_help(text);
+            let help = percent_help(text, LEAST);
             reporter.report(Finding::error(Code::BadPercentage, node.place, message).maybe_help(help));
         }
         Some(Percent(percent?))
@@ -58,7 +58,7 @@ impl Shape for Portion {
                 "expected a percentage from 0% to 100% with at most two decimals, found `{}`",
                 text.text
             );
-            let help = percent_help(text);
+            let help = percent_help(text, 0);
             reporter.report(Finding::error(Code::BadPercentage, node.place, message).maybe_help(help));
         }
         Some(Portion { hundredths: hundredths? })
@@ -103,11 +103,12 @@ fn hundredths(text: &str) -> Option<u32> {
     whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(decimals)
 }
 
-/// What was probably meant by a number without a sign.
-fn percent_help(text: &Text) -> Option<String> {
+/// What was probably meant by a number without a sign, where `least` is the smallest percentage.
+fn percent_help(text: &Text, least: u32) -> Option<String> {
     let number = text.text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0)?;
-    // 1.25 is how other proxies write 125 %.
-    let percent = if text.text.contains('.') && number <= 10.0 { (number * 100.0).round() } else { number };
+    // 1.25 is how other proxies write 125 %; so is 3 where nothing below 100 % makes sense.
+    let is_factor = number <= 10.0 && (text.text.contains('.') || number >= 1.0 && least >= 100);
+    let percent = if is_factor { (number * 100.0).round() } else { number };
     Some(format!("write the sign: `{percent}%`"))
 }
 
@@ -125,7 +126,7 @@ impl StatusRange {
             let number = text.parse::<u16>().ok().filter(|_| text.len() == 3 && is_digits(text));
             number.filter(|number| (100..600).contains(number))
         };
-        if let Some(class) = text.strip_suffix("xx") {
+        if let Some(class) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
             let first = status(&format!("{class}00"))?;
             return Some(StatusRange { first, last: first + 99 });
         }
@@ -137,7 +138,7 @@ impl StatusRange {
     }
 
     /// A regular expression for the schema.
-    pub(crate) const PATTERN: &'static str = "^([1-5][0-9][0-9]( *- *[1-5][0-9][0-9])?|[1-5]xx)$";
+    pub(crate) const PATTERN: &'static str = "^([1-5][0-9][0-9]( *- *[1-5][0-9][0-9])?|[1-5](xx|XX))$";
 }
 
 impl Shape for StatusRange {

@@ -18,7 +18,8 @@ fn statuses_are_numbers_ranges_and_classes() {
     assert_eq!(StatusRange::read("502-504"), range(502, 504));
     assert_eq!(StatusRange::read("502 - 504"), range(502, 504));
     assert_eq!(StatusRange::read("5xx"), range(500, 599));
-    for text in ["", "99", "600", "504-502", "xx", "6xx", "5XX", "+50", "0200", "200-", "-200", "1-2-3"] {
+    assert_eq!(StatusRange::read("5XX"), range(500, 599));
+    for text in ["", "99", "600", "504-502", "xx", "6xx", "5xX", "+50", "0200", "200-", "-200", "1-2-3"] {
         assert_eq!(StatusRange::read(text), None, "{text}");
     }
 }
