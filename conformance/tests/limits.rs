@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use narrows_conformance::backend::{answer, ok};
 use narrows_conformance::servers::postgres::{self, Postgres};
+use narrows_conformance::http2::setting;
 use narrows_conformance::{
-    Backend, Connection, DatagramClient, DatagramServer, Gated, Message, Narrows, Setup,
+    Backend, Connection, DatagramClient, DatagramServer, Gated, Http2, Message, Narrows, Setup,
 };
 use narrows_conformance::{output_of, until};
 
@@ -292,6 +293,39 @@ fn a_udp_session_over_the_limit_is_not_opened() {
     let client = DatagramClient::new(narrows.address("udp"));
     for _ in 0..3 {
         assert_eq!(client.exchange("hello"), b"hello", "a session that is over gives its place back");
+    }
+}
+
+/// A backend of HTTP/2 that takes few streams at one time.
+fn narrow() -> Backend {
+    Backend::script(|connection, _| {
+        let Some(mut peer) = Http2::accept(connection, &[(setting::MAX_CONCURRENT_STREAMS, 4)]) else {
+            return;
+        };
+        while let Some(stream) = peer.next_request() {
+            peer.respond(stream, &[(":status", "200")], "hello");
+        }
+    })
+}
+
+#[test]
+fn more_than_the_one_connection_in_the_making_carries_waits_for_its_streams() {
+    for keys in ["", "retries: { hedge: 1ms }\n", "retries: 0\n", "connections: { requests: 30 }\n"] {
+        let backend = narrow();
+        let keys = format!("protocol: http2\n{keys}limits: {{ connections: 1, queue: {{ timeout: 60s }} }}");
+        let narrows = with(&backend, &keys).workers(1).start();
+        // More than a connection carries at all, and all there before it is.
+        let mut clients: Vec<_> = (0..150).map(|_| narrows.web()).collect();
+        narrows.signal("STOP");
+        clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        narrows.signal("CONT");
+        for client in &mut clients {
+            assert_eq!(client.final_response("GET").status(), 200, "{keys}");
+        }
+        until("all is counted", || {
+            narrows.state_of("app")["endpoints"][0]["requests_total"].as_u64() >= Some(150)
+        });
+        assert_eq!(narrows.state_of("app")["retries_total"], 0);
     }
 }
 

@@ -115,6 +115,13 @@ impl<'t> Tries<'t> {
                     ended => break ended,
                 }
             };
+            if is_full(&ended) {
+                // Nothing was tried: this goes back to those who wait, as the same attempt.
+                self.attempts -= 1;
+                upload.rewind();
+                endpoint = self.pick_or_wait(downstream, upload.is_received()).await?;
+                continue;
+            }
             drop(retrying.take());
             outcome.attempts = self.attempts;
             outcome.endpoint = Some(Rc::clone(last(&ended)));
@@ -276,14 +283,19 @@ impl<'t> Tries<'t> {
         }
         let after = |timeout: Option<_>| timeout.map_or(Tick::NEVER, |it| downstream.watch.after(it));
         self.hedge_after = None;
+        // Only what a second attempt is made beside counts as tried: the first may still have to wait for room there.
+        let before = self.tried.clone();
         self.tried.add(first.id());
-        let endpoint = self.pick().ok()?;
-        let hedging = self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge);
-        if hedging.is_none() {
+        let picked = self.pick().ok();
+        let allowed = picked.and_then(|endpoint| {
+            Some((endpoint, self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge)?))
+        });
+        let Some((endpoint, hedging)) = allowed else {
+            self.tried = before;
             self.place.set(None);
             return None;
-        }
-        self.hedging = hedging;
+        };
+        self.hedging = Some(hedging);
         self.tried.add(endpoint.id());
         self.attempts += 1;
         let mut out = Vec::new();
@@ -357,6 +369,11 @@ enum Next {
     At(Rc<EndpointState>),
     /// Wherever there is room first.
     Queue,
+}
+
+/// Whether somebody else took the room that there was.
+fn is_full(ended: &Result<Answered, Failed>) -> bool {
+    matches!(ended, Err(Failed { fault: Fault::Connect(ConnectFailure::Full), .. }))
 }
 
 /// The last endpoint that an attempt was made on.
