@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use narrows_conformance::backend::{answer, ok};
-use narrows_conformance::servers::postgres::{self, Postgres};
 use narrows_conformance::http2::setting;
+use narrows_conformance::servers::postgres::{self, Postgres};
 use narrows_conformance::{
     Backend, Connection, DatagramClient, DatagramServer, Gated, Http2, Message, Narrows, Setup,
 };
@@ -326,6 +326,61 @@ fn more_than_the_one_connection_in_the_making_carries_waits_for_its_streams() {
             narrows.state_of("app")["endpoints"][0]["requests_total"].as_u64() >= Some(150)
         });
         assert_eq!(narrows.state_of("app")["retries_total"], 0);
+    }
+}
+
+/// A backend each of whose connections dies with its second request.
+fn flaky() -> Backend {
+    Backend::script(|mut connection, _| {
+        let first = connection.next_request();
+        thread::sleep(Duration::from_millis(2));
+        if first.is_some() && connection.try_send(ok("hello")).is_ok() {
+            connection.next_request();
+            connection.reset();
+        }
+    })
+}
+
+#[test]
+fn load_a_pooled_connection_that_died_hands_its_place_on_to_the_repetition() {
+    let backend = flaky();
+    let limits = "passive: off\nlimits: { connections: 2, requests: 2, queue: { timeout: 60s } }";
+    let narrows = Arc::new(with(&backend, limits).workers(2).start());
+    let clients: Vec<_> = (0..32)
+        .map(|_| {
+            let narrows = Arc::clone(&narrows);
+            thread::spawn(move || {
+                let mut client = narrows.web();
+                (0..60).all(|_| client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status() == 200)
+            })
+        })
+        .collect();
+    assert!(
+        clients.into_iter().all(|client| client.join().is_ok_and(|all| all)),
+        "every request is answered"
+    );
+}
+
+#[test]
+fn an_answer_is_kept_where_there_is_nobody_else_to_ask_although_others_wait() {
+    let (sender, ready) = std::sync::mpsc::channel();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (sender, gate) = (std::sync::Mutex::new(sender), std::sync::Mutex::new(gate));
+    let backend = Backend::respond(move |_| {
+        sender.lock().expect("a sender").send(()).expect("a test");
+        gate.lock().expect("a gate").recv().expect("a test");
+        answer("503 Service Unavailable", "mine")
+    });
+    let keys = "passive: off\nretries: { on: [503] }\nlimits: { requests: 1, queue: { timeout: 60s } }";
+    let narrows = with(&backend, keys).workers(1).start();
+    let mut first = ask(&narrows, "/first");
+    ready.recv().expect("the first request");
+    let mut second = ask(&narrows, "/second");
+    wait_for_waiting(&narrows, 1);
+    go.send(()).expect("a backend");
+    go.send(()).expect("a backend");
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.final_response("GET").text(), "mine");
     }
 }
 

@@ -89,7 +89,9 @@ impl Cluster {
         need: Need,
     ) -> Result<(Rc<EndpointState>, Running), Unavailable> {
         if self.admission.is_somebody_waiting() {
-            return Err(Unavailable::Full);
+            // Whoever has tried some already must not wait where there is nobody else.
+            let others = if wanted.tried.is_empty() { Ok(()) } else { self.pick(wanted).map(drop) };
+            return Err(others.err().unwrap_or(Unavailable::Full));
         }
         self.reserve_in_turn(wanted, need)
     }

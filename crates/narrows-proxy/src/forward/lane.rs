@@ -138,7 +138,22 @@ impl Lane {
     /// What is left of a lane that failed.
     pub(super) fn failed(self, fault: Fault) -> Failed {
         let cause = self.cause_of(fault);
-        Failed { fault, cause, is_unsent: self.sent == 0, is_reused: self.is_reused, endpoint: self.endpoint }
+        // Connections that are shared have one place for many requests.
+        let open = match self.stage {
+            Stage::Open(Connection { stream, open, .. }) if self.is_reused && !stream.is_message() => {
+                Some(open)
+            }
+            _ => None,
+        };
+        Failed {
+            fault,
+            cause,
+            is_unsent: self.sent == 0,
+            is_reused: self.is_reused,
+            endpoint: self.endpoint,
+            running: Some(self.running),
+            open,
+        }
     }
 
     /// What a lane has when the head of its answer is whole; `out` is what it was given to send.

@@ -111,8 +111,14 @@ impl<'t> Tries<'t> {
                 let mut attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
                 let result = poll_fn(|context| attempt.poll(context, response)).await;
                 match attempt.ended(result) {
-                    Err(failed) if self.is_old_story(&failed, &endpoint, upload) => upload.rewind(),
-                    ended => break ended,
+                    Err(mut failed) if self.is_old_story(&failed, &endpoint, upload) => {
+                        // What it had goes on to the repetition, and to nobody who waits.
+                        self.place.set(failed.running.take());
+                        failed.open.take().into_iter().for_each(|open| endpoint.hand_on(open));
+                        upload.rewind();
+                    }
+                    Err(failed) => break Err(failed.letting_go()),
+                    Ok(answered) => break Ok(answered),
                 }
             };
             if is_full(&ended) {
@@ -230,7 +236,15 @@ impl<'t> Tries<'t> {
         let Forwarding { route, timing, .. } = *self.forwarding;
         let Some(running) = self.take_place(endpoint) else {
             let (fault, endpoint) = (Fault::Connect(ConnectFailure::Full), Rc::clone(endpoint));
-            return Err(Failed { fault, cause: Cause::Connect, endpoint, is_unsent: true, is_reused: false });
+            return Err(Failed {
+                fault,
+                cause: Cause::Connect,
+                endpoint,
+                is_unsent: true,
+                is_reused: false,
+                running: None,
+                open: None,
+            });
         };
         let (began, watch) = (self.began(), &downstream.watch);
         let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
@@ -246,7 +260,15 @@ impl<'t> Tries<'t> {
                     true => (Fault::RequestTimedOut, Cause::Elsewhere),
                     false => (Fault::Connect(failure), Cause::Connect),
                 };
-                Err(Failed { fault, cause, endpoint, is_unsent: true, is_reused: false })
+                Err(Failed {
+                    fault,
+                    cause,
+                    endpoint,
+                    is_unsent: true,
+                    is_reused: false,
+                    running: None,
+                    open: None,
+                })
             }
         }
     }
