@@ -385,6 +385,21 @@ fn an_answer_is_kept_where_there_is_nobody_else_to_ask_although_others_wait() {
 }
 
 #[test]
+fn a_retry_that_the_limit_denies_is_counted() {
+    let backends = [0, 1].map(|_| Backend::answering(answer("503 Service Unavailable", "ill")));
+    let keys = "passive: off\nretries: { on: [503] }\nlimits: { retries: 0 }";
+    let endpoints: [&dyn std::fmt::Display; 2] = [&backends[0], &backends[1]];
+    let narrows = Setup::new()
+        .listener("web", "upstream: app")
+        .upstream_with("app", &endpoints, keys)
+        .telling_status()
+        .start();
+    assert_eq!(narrows.get("/", &[]).status(), 503);
+    until("it is counted", || narrows.state_of("app")["retries_denied_total"] == 1);
+    assert_eq!(narrows.state_of("app")["retries_total"], 0);
+}
+
+#[test]
 fn load_postgresql_never_sees_more_connections_than_the_limit() {
     let postgres = Postgres::start();
     let narrows = tcp(&postgres, "limits: { connections: 2, queue: { timeout: 60s } }").workers(2).start();

@@ -141,7 +141,11 @@ impl Cluster {
 
     /// A place for a retry, where the upstream limits them; `None` when all are taken.
     pub fn take_retry(&self) -> Option<RetryPlace> {
-        self.admission.shared.take_retry(self.upstream.limits.retries)
+        let place = self.admission.shared.take_retry(self.upstream.limits.retries);
+        if place.is_none() {
+            self.budget.deny();
+        }
+        place
     }
 
     /// How many requests adaptive concurrency lets run on this worker, where it is used.
