@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use narrows_conformance::backend::{answer, ok};
 use narrows_conformance::http2::setting;
+use narrows_conformance::servers::free_port;
 use narrows_conformance::servers::postgres::{self, Postgres};
 use narrows_conformance::{
     Backend, Connection, DatagramClient, DatagramServer, Gated, Http2, Message, Narrows, Setup,
@@ -397,6 +398,49 @@ fn a_retry_that_the_limit_denies_is_counted() {
     assert_eq!(narrows.get("/", &[]).status(), 503);
     until("it is counted", || narrows.state_of("app")["retries_denied_total"] == 1);
     assert_eq!(narrows.state_of("app")["retries_total"], 0);
+}
+
+#[test]
+fn a_retry_takes_its_place_after_the_pause() {
+    let ill = Backend::answering(answer("503 Service Unavailable", "ill"));
+    let well = Backend::saying("well");
+    let keys = "passive: off\nretries: { on: [503], backoff: 60s }\nlimits: { requests: 1 }";
+    let narrows = Setup::new()
+        .listener("web", "upstream: app")
+        .upstream_in_order("app", &[&ill, &well], keys)
+        .telling_status()
+        .workers(1)
+        .start();
+    let _paused = ask(&narrows, "/");
+    until("the first endpoint has answered", || ill.requests().len() == 1);
+    until("nothing runs", || {
+        let state = narrows.state_of("app");
+        (0..2).all(|one| state["endpoints"][one]["requests_running"] == 0)
+            && state["endpoints"][0]["requests_total"] == 1
+    });
+}
+
+#[test]
+fn a_tcp_client_that_resets_ends_the_pause_before_a_retry() {
+    let refusing = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    let keys = "passive: off\nretries: { backoff: 60s }\nlimits: { upstream_requests: 1 }";
+    let narrows = Setup::tcp(&refusing[0], "")
+        .upstream_with("app", &[&refusing[0], &refusing[1]], keys)
+        .telling_status()
+        .workers(1)
+        .start();
+    let failures = || -> u64 {
+        let state = narrows.state_of("app");
+        (0..2).filter_map(|one| state["endpoints"][one]["connect_failures_total"].as_u64()).sum()
+    };
+    let client = narrows.connect("tcp");
+    until("the first attempt has failed", || failures() == 1);
+    client.reset();
+    // There is room for another flow, which fails as well.
+    until("the place of the first is free", || {
+        let _client = Connection::try_connect(narrows.address("tcp"));
+        failures() > 1
+    });
 }
 
 #[test]

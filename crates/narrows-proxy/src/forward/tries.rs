@@ -153,6 +153,13 @@ impl<'t> Tries<'t> {
             endpoint = match next {
                 Next::At(endpoint) => endpoint,
                 Next::Queue => self.pick_or_wait(downstream, upload.is_received()).await?,
+                Next::Later(endpoint) => {
+                    match Box::pin(self.pick_or_wait(downstream, upload.is_received())).await {
+                        // It was the last one left, and went down meanwhile: it is asked all the same.
+                        Err(Fault::NoEndpoint) => endpoint,
+                        picked => picked?,
+                    }
+                }
             };
         }
     }
@@ -184,12 +191,20 @@ impl<'t> Tries<'t> {
         // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
         let is_refused = matches!(ended, Err(Failed { cause: Cause::Refused, .. }));
         if is_refused && self.forwarding.cluster.is_single() {
+            if !self.policy.backoff.is_zero() {
+                return Some(Next::Later(Rc::clone(last(ended))));
+            }
             self.place.set(last(ended).try_begin(Need::Request));
             return Some(Next::At(Rc::clone(last(ended))));
         }
         self.tried.add(last(ended).id());
-        match self.pick() {
-            Ok(endpoint) => Some(Next::At(endpoint)),
+        let picked = match self.policy.backoff.is_zero() {
+            true => self.pick().map(Next::At),
+            // A place is taken after the pause: others may use it until then.
+            false => self.look().map(Next::Later),
+        };
+        match picked {
+            Ok(next) => Some(next),
             Err(Unavailable::Full) => Some(Next::Queue),
             Err(Unavailable::Down | Unavailable::Tried | Unavailable::Sticky) => None,
         }
@@ -389,6 +404,8 @@ impl<'t> Tries<'t> {
 enum Next {
     /// There, where a place is reserved.
     At(Rc<EndpointState>),
+    /// Where there is room after the pause; there, where there is none left then.
+    Later(Rc<EndpointState>),
     /// Wherever there is room first.
     Queue,
 }
