@@ -6,9 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use narrows_conformance::backend::{answer, ok};
+use narrows_conformance::http2::setting;
+use narrows_conformance::servers::free_port;
 use narrows_conformance::servers::postgres::{self, Postgres};
 use narrows_conformance::{
-    Backend, Connection, DatagramClient, DatagramServer, Gated, Message, Narrows, Setup,
+    Backend, Connection, DatagramClient, DatagramServer, Gated, Http2, Message, Narrows, Setup,
 };
 use narrows_conformance::{output_of, until};
 
@@ -377,6 +379,152 @@ fn a_udp_session_over_the_limit_is_not_opened() {
     for _ in 0..3 {
         assert_eq!(client.exchange("hello"), b"hello", "a session that is over gives its place back");
     }
+}
+
+/// A backend of HTTP/2 that takes few streams at one time.
+fn narrow() -> Backend {
+    Backend::script(|connection, _| {
+        let Some(mut peer) = Http2::accept(connection, &[(setting::MAX_CONCURRENT_STREAMS, 4)]) else {
+            return;
+        };
+        while let Some(stream) = peer.next_request() {
+            peer.respond(stream, &[(":status", "200")], "hello");
+        }
+    })
+}
+
+#[test]
+fn more_than_the_one_connection_in_the_making_carries_waits_for_its_streams() {
+    for keys in ["", "retries: { hedge: 1ms }\n", "retries: 0\n", "connections: { requests: 30 }\n"] {
+        let backend = narrow();
+        let keys = format!("protocol: http2\n{keys}limits: {{ connections: 1, queue: {{ timeout: 60s }} }}");
+        let narrows = with(&backend, &keys).workers(1).start();
+        // More than a connection carries at all, and all there before it is.
+        let mut clients: Vec<_> = (0..150).map(|_| narrows.web()).collect();
+        narrows.signal("STOP");
+        clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        narrows.signal("CONT");
+        for client in &mut clients {
+            assert_eq!(client.final_response("GET").status(), 200, "{keys}");
+        }
+        until("all is counted", || {
+            narrows.state_of("app")["endpoints"][0]["requests_total"].as_u64() >= Some(150)
+        });
+        assert_eq!(narrows.state_of("app")["retries_total"], 0);
+    }
+}
+
+/// A backend each of whose connections dies with its second request.
+fn flaky() -> Backend {
+    Backend::script(|mut connection, _| {
+        let first = connection.next_request();
+        thread::sleep(Duration::from_millis(2));
+        if first.is_some() && connection.try_send(ok("hello")).is_ok() {
+            connection.next_request();
+            connection.reset();
+        }
+    })
+}
+
+#[test]
+fn load_a_pooled_connection_that_died_hands_its_place_on_to_the_repetition() {
+    let backend = flaky();
+    let limits = "passive: off\nlimits: { connections: 2, requests: 2, queue: { timeout: 60s } }";
+    let narrows = Arc::new(with(&backend, limits).workers(2).start());
+    let clients: Vec<_> = (0..32)
+        .map(|_| {
+            let narrows = Arc::clone(&narrows);
+            thread::spawn(move || {
+                let mut client = narrows.web();
+                (0..60).all(|_| client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status() == 200)
+            })
+        })
+        .collect();
+    assert!(
+        clients.into_iter().all(|client| client.join().is_ok_and(|all| all)),
+        "every request is answered"
+    );
+}
+
+#[test]
+fn an_answer_is_kept_where_there_is_nobody_else_to_ask_although_others_wait() {
+    let (sender, ready) = std::sync::mpsc::channel();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (sender, gate) = (std::sync::Mutex::new(sender), std::sync::Mutex::new(gate));
+    let backend = Backend::respond(move |_| {
+        sender.lock().expect("a sender").send(()).expect("a test");
+        gate.lock().expect("a gate").recv().expect("a test");
+        answer("503 Service Unavailable", "mine")
+    });
+    let keys = "passive: off\nretries: { on: [503] }\nlimits: { requests: 1, queue: { timeout: 60s } }";
+    let narrows = with(&backend, keys).workers(1).start();
+    let mut first = ask(&narrows, "/first");
+    ready.recv().expect("the first request");
+    let mut second = ask(&narrows, "/second");
+    wait_for_waiting(&narrows, 1);
+    go.send(()).expect("a backend");
+    go.send(()).expect("a backend");
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.final_response("GET").text(), "mine");
+    }
+}
+
+#[test]
+fn a_retry_that_the_limit_denies_is_counted() {
+    let backends = [0, 1].map(|_| Backend::answering(answer("503 Service Unavailable", "ill")));
+    let keys = "passive: off\nretries: { on: [503] }\nlimits: { retries: 0 }";
+    let endpoints: [&dyn std::fmt::Display; 2] = [&backends[0], &backends[1]];
+    let narrows = Setup::new()
+        .listener("web", "upstream: app")
+        .upstream_with("app", &endpoints, keys)
+        .telling_status()
+        .start();
+    assert_eq!(narrows.get("/", &[]).status(), 503);
+    until("it is counted", || narrows.state_of("app")["retries_denied_total"] == 1);
+    assert_eq!(narrows.state_of("app")["retries_total"], 0);
+}
+
+#[test]
+fn a_retry_takes_its_place_after_the_pause() {
+    let ill = Backend::answering(answer("503 Service Unavailable", "ill"));
+    let well = Backend::saying("well");
+    let keys = "passive: off\nretries: { on: [503], backoff: 60s }\nlimits: { requests: 1 }";
+    let narrows = Setup::new()
+        .listener("web", "upstream: app")
+        .upstream_in_order("app", &[&ill, &well], keys)
+        .telling_status()
+        .workers(1)
+        .start();
+    let _paused = ask(&narrows, "/");
+    until("the first endpoint has answered", || ill.requests().len() == 1);
+    until("nothing runs", || {
+        let state = narrows.state_of("app");
+        (0..2).all(|one| state["endpoints"][one]["requests_running"] == 0)
+            && state["endpoints"][0]["requests_total"] == 1
+    });
+}
+
+#[test]
+fn a_tcp_client_that_resets_ends_the_pause_before_a_retry() {
+    let refusing = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    let keys = "passive: off\nretries: { backoff: 60s }\nlimits: { upstream_requests: 1 }";
+    let narrows = Setup::tcp(&refusing[0], "")
+        .upstream_with("app", &[&refusing[0], &refusing[1]], keys)
+        .telling_status()
+        .workers(1)
+        .start();
+    let failures = || -> u64 {
+        let state = narrows.state_of("app");
+        (0..2).filter_map(|one| state["endpoints"][one]["connect_failures_total"].as_u64()).sum()
+    };
+    let client = narrows.connect("tcp");
+    until("the first attempt has failed", || failures() == 1);
+    client.reset();
+    // There is room for another flow, which fails as well.
+    until("the place of the first is free", || {
+        let _client = Connection::try_connect(narrows.address("tcp"));
+        failures() > 1
+    });
 }
 
 #[test]

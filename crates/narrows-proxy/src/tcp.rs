@@ -16,7 +16,7 @@ use narrows_upstream::{Cluster, Connection, EndpointState, Need, Purpose, Tried,
 use narrows_wire::client_hello::{self, Peek};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// What is kept for the record.
@@ -125,6 +125,25 @@ struct Client<'a> {
     received: &'a mut Vec<u8>,
 }
 
+impl Client<'_> {
+    /// Keeps what the client sends while it has no server, as far as it goes. Fails when it has reset its connection.
+    fn poll(&mut self, context: &mut Context<'_>, worker: &Worker, is_read: &mut bool) -> Result<(), Fault> {
+        /// A client that sends more has to wait with the rest.
+        const AHEAD_BYTES: usize = 16 << 10;
+        while *is_read && self.received.len() < AHEAD_BYTES {
+            let mut buffer = worker.buffers.take(0);
+            match self.stream.poll_read(context, &mut buffer) {
+                // One that only closed its half may still want an answer.
+                Poll::Ready(Ok(0)) => *is_read = false,
+                Poll::Ready(Ok(count)) => self.received.extend_from_slice(&buffer[..count]),
+                Poll::Ready(Err(_)) => return Err(Fault::ClientGone),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a client hello said, with the bytes that it came in.
 #[derive(Default)]
 struct ClientHello {
@@ -198,15 +217,26 @@ async fn connect<'a>(
     let policy = &cluster.upstream.retry;
     for number in 0..=policy.limit {
         let wanted = client.wants.wanted(&tried);
+        if let (Some(last), false) = (number.checked_sub(1), policy.backoff.is_zero()) {
+            // A place is taken after the pause: others may use it until then.
+            if let (Err(Unavailable::Tried | Unavailable::Down | Unavailable::Sticky), Some(fault)) =
+                (cluster.pick(&wanted), fault)
+            {
+                return Err(fault);
+            }
+            watch.set(Some(pause(policy.backoff, last, worker.chance())));
+            let mut is_read = true;
+            poll_fn(|context| {
+                client.poll(context, worker, &mut is_read)?;
+                watch.poll_expired(context).map(Ok::<(), Fault>)
+            })
+            .await?;
+        }
         let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
             Ok(reserved) => reserved,
             Err(Unavailable::Full) => Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await?,
             Err(why) => return Err(fault.unwrap_or(why.into())),
         };
-        if let (Some(last), false) = (number.checked_sub(1), policy.backoff.is_zero()) {
-            watch.set(Some(pause(policy.backoff, last, worker.chance())));
-            poll_fn(|context| watch.poll_expired(context)).await;
-        }
         outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;
         match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
@@ -235,22 +265,10 @@ async fn wait(
     client: &mut Client<'_>,
     watch: &Watch,
 ) -> Result<Reserved, Fault> {
-    /// A client that sends more has to wait with the rest.
-    const AHEAD_BYTES: usize = 16 << 10;
     let mut is_read = true;
     let reserve = || cluster.reserve_in_turn(wanted, Need::Flow);
     queueing::wait(cluster, 0, watch, watch.never(), reserve, |context| {
-        while is_read && client.received.len() < AHEAD_BYTES {
-            let mut buffer = worker.buffers.take(0);
-            match client.stream.poll_read(context, &mut buffer) {
-                // One that only closed its half may still want an answer.
-                Poll::Ready(Ok(0)) => is_read = false,
-                Poll::Ready(Ok(count)) => client.received.extend_from_slice(&buffer[..count]),
-                Poll::Ready(Err(_)) => return Err(Fault::ClientGone),
-                Poll::Pending => break,
-            }
-        }
-        Ok(())
+        client.poll(context, worker, &mut is_read)
     })
     .await
 }

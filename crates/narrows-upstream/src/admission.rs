@@ -89,7 +89,9 @@ impl Cluster {
         need: Need,
     ) -> Result<(Rc<EndpointState>, Running), Unavailable> {
         if self.admission.is_somebody_waiting() {
-            return Err(Unavailable::Full);
+            // Whoever has tried some already must not wait where there is nobody else.
+            let others = if wanted.tried.is_empty() { Ok(()) } else { self.pick(wanted).map(drop) };
+            return Err(others.err().unwrap_or(Unavailable::Full));
         }
         self.reserve_in_turn(wanted, need)
     }
@@ -139,7 +141,11 @@ impl Cluster {
 
     /// A place for a retry, where the upstream limits them; `None` when all are taken.
     pub fn take_retry(&self) -> Option<RetryPlace> {
-        self.admission.shared.take_retry(self.upstream.limits.retries)
+        let place = self.admission.shared.take_retry(self.upstream.limits.retries);
+        if place.is_none() {
+            self.budget.deny();
+        }
+        place
     }
 
     /// How many requests adaptive concurrency lets run on this worker, where it is used.

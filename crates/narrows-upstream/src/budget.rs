@@ -72,17 +72,16 @@ impl Budget {
     /// request's policy, `None` for no limit.
     pub fn again(&self, share: Option<u32>, what: Again) -> Option<Retrying<'_>> {
         let retrying = self.retrying.get();
-        let mut counts = self.counts.get();
         if share.is_some() && what != Again::Unseen {
             let reserve = self.reserve.get();
             if reserve >= RETRY {
                 self.reserve.set(reserve - RETRY);
             } else if retrying >= ALWAYS {
-                counts.denied += 1;
-                self.counts.set(counts);
+                self.deny();
                 return None;
             }
         }
+        let mut counts = self.counts.get();
         match what {
             Again::Hedge => counts.hedges += 1,
             Again::Unseen | Again::Failed => counts.retries += 1,
@@ -90,6 +89,12 @@ impl Budget {
         self.counts.set(counts);
         self.retrying.set(retrying + 1);
         Some(Retrying(self))
+    }
+
+    /// Counts one that is not allowed.
+    pub(crate) fn deny(&self) {
+        let counts = self.counts.get();
+        self.counts.set(RetryCounts { denied: counts.denied + 1, ..counts });
     }
 
     /// Counts a hedge whose answer was taken.

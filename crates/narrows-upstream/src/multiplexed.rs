@@ -57,12 +57,10 @@ impl Multiplexed {
     /// A stream on a connection that has room for another request.
     pub(crate) fn open(&self, now: Tick) -> Option<Connection> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|shared| !shared.client.is_closed());
+        // Who finds nothing here and no place for a connection waits for room: what is left has to be what may be used. A connection
+        // that is let go of ends with its last request.
+        connections.retain(|shared| !shared.client.is_closed() && !self.is_spent(shared, now));
         for shared in connections.iter_mut() {
-            let spent = self.limits.requests.is_some_and(|limit| shared.requests >= limit);
-            if spent || self.limits.age.is_some_and(|limit| now.since(shared.born) >= limit) {
-                continue;
-            }
             if let Some(stream) = shared.client.open() {
                 shared.requests = shared.requests.saturating_add(1);
                 shared.used = now;
@@ -102,11 +100,14 @@ impl Multiplexed {
         self.connections.borrow_mut().retain(|shared| {
             let idle = shared.client.running() == 0
                 && self.limits.idle_timeout.is_some_and(|limit| now.since(shared.used) >= limit);
-            let spent = self.limits.requests.is_some_and(|limit| shared.requests >= limit)
-                || self.limits.age.is_some_and(|limit| now.since(shared.born) >= limit);
-            // A connection that is let go of ends with its last request.
-            !shared.client.is_closed() && !idle && !spent
+            !shared.client.is_closed() && !idle && !self.is_spent(shared, now)
         });
+    }
+
+    /// Whether a connection takes no further request.
+    fn is_spent(&self, shared: &Shared, now: Tick) -> bool {
+        self.limits.requests.is_some_and(|limit| shared.requests >= limit)
+            || self.limits.age.is_some_and(|limit| now.since(shared.born) >= limit)
     }
 
     /// Lets go of every connection on which nothing runs; says how many.

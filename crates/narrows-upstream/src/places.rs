@@ -187,6 +187,11 @@ impl EndpointState {
         Some(running)
     }
 
+    /// The connection of `open` was dead: the one that is made instead of it, at once, gets its place.
+    pub fn hand_on(&self, open: Open) {
+        self.places.discard(open);
+    }
+
     /// Counts one more connection that is about to be made, unless the limit is reached.
     pub(crate) fn open_within_limit(&self) -> Result<Open, ConnectFailure> {
         let places = &self.places;

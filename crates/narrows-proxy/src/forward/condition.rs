@@ -2,7 +2,7 @@
 
 use crate::Fault;
 use narrows_plan::{PassiveCheck, RetryConditions};
-use narrows_upstream::{AttemptFailure, ConnectFailure, EndpointState};
+use narrows_upstream::{AttemptFailure, ConnectFailure, EndpointState, Open, Running};
 use narrows_wire::http1::ResponseHead;
 use std::rc::Rc;
 use std::time::Duration;
@@ -80,9 +80,18 @@ pub(super) struct Failed {
     pub(super) is_unsent: bool,
     /// The connection had carried a request before, so that its end may be an old story.
     pub(super) is_reused: bool,
+    /// Its place at the endpoint.
+    pub(super) running: Option<Running>,
+    /// The place of the connection that was reused.
+    pub(super) open: Option<Open>,
 }
 
 impl Failed {
+    /// The same without its places, which go to who waits for them.
+    pub(super) fn letting_go(self) -> Failed {
+        Failed { running: None, open: None, ..self }
+    }
+
     /// Tells those who judge the endpoint.
     pub(super) fn report(&self) {
         if let Some(failure) = self.cause.failure(self.fault) {

@@ -140,12 +140,21 @@ impl Lane {
         let cause = self.cause_of(fault);
         // What a layer has sealed leaves record by record: the endpoint may have some before the write counts any byte.
         let has_left = matches!(&self.stage, Stage::Open(connection) if connection.stream.is_half_written());
+        // Connections that are shared have one place for many requests.
+        let open = match self.stage {
+            Stage::Open(Connection { stream, open, .. }) if self.is_reused && !stream.is_message() => {
+                Some(open)
+            }
+            _ => None,
+        };
         Failed {
             fault,
             cause,
             is_unsent: self.sent == 0 && !has_left,
             is_reused: self.is_reused,
             endpoint: self.endpoint,
+            running: Some(self.running),
+            open,
         }
     }
 

@@ -16,7 +16,12 @@ impl Tries<'_> {
         Ok(endpoint)
     }
 
-    /// The same, and waits in the queue when all are full.
+    /// An endpoint that the next attempt could be made on; no place is taken.
+    pub(super) fn look(&self) -> Result<Rc<EndpointState>, Unavailable> {
+        self.forwarding.cluster.pick(&self.wanted())
+    }
+
+    /// The same as [`pick`](Self::pick), and waits in the queue when all are full.
     pub(super) async fn pick_or_wait(
         &self,
         downstream: &mut Downstream,

@@ -111,10 +111,23 @@ impl<'t> Tries<'t> {
                 let mut attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
                 let result = poll_fn(|context| attempt.poll(context, response)).await;
                 match attempt.ended(result) {
-                    Err(failed) if self.is_old_story(&failed, &endpoint, upload) => upload.rewind(),
-                    ended => break ended,
+                    Err(mut failed) if self.is_old_story(&failed, &endpoint, upload) => {
+                        // What it had goes on to the repetition, and to nobody who waits.
+                        self.place.set(failed.running.take());
+                        failed.open.take().into_iter().for_each(|open| endpoint.hand_on(open));
+                        upload.rewind();
+                    }
+                    Err(failed) => break Err(failed.letting_go()),
+                    Ok(answered) => break Ok(answered),
                 }
             };
+            if is_full(&ended) {
+                // Nothing was tried: this goes back to those who wait, as the same attempt.
+                self.attempts -= 1;
+                upload.rewind();
+                endpoint = self.pick_or_wait(downstream, upload.is_received()).await?;
+                continue;
+            }
             drop(retrying.take());
             outcome.attempts = self.attempts;
             outcome.endpoint = Some(Rc::clone(last(&ended)));
@@ -143,6 +156,13 @@ impl<'t> Tries<'t> {
             endpoint = match next {
                 Next::At(endpoint) => endpoint,
                 Next::Queue => self.pick_or_wait(downstream, upload.is_received()).await?,
+                Next::Later(endpoint) => {
+                    match Box::pin(self.pick_or_wait(downstream, upload.is_received())).await {
+                        // It was the last one left, and went down meanwhile: it is asked all the same.
+                        Err(Fault::NoEndpoint) => endpoint,
+                        picked => picked?,
+                    }
+                }
             };
         }
     }
@@ -174,12 +194,20 @@ impl<'t> Tries<'t> {
         // One that refuses now takes it a moment later, on another connection; somebody else does so at once.
         let is_refused = matches!(ended, Err(Failed { cause: Cause::Refused, .. }));
         if is_refused && self.forwarding.cluster.is_single() {
+            if !self.policy.backoff.is_zero() {
+                return Some(Next::Later(Rc::clone(last(ended))));
+            }
             self.place.set(last(ended).try_begin(Need::Request));
             return Some(Next::At(Rc::clone(last(ended))));
         }
         self.tried.add(last(ended).id());
-        match self.pick() {
-            Ok(endpoint) => Some(Next::At(endpoint)),
+        let picked = match self.policy.backoff.is_zero() {
+            true => self.pick().map(Next::At),
+            // A place is taken after the pause: others may use it until then.
+            false => self.look().map(Next::Later),
+        };
+        match picked {
+            Ok(next) => Some(next),
             Err(Unavailable::Full) => Some(Next::Queue),
             Err(Unavailable::Down | Unavailable::Tried | Unavailable::Sticky) => None,
         }
@@ -226,7 +254,15 @@ impl<'t> Tries<'t> {
         let Forwarding { route, timing, .. } = *self.forwarding;
         let Some(running) = self.take_place(endpoint) else {
             let (fault, endpoint) = (Fault::Connect(ConnectFailure::Full), Rc::clone(endpoint));
-            return Err(Failed { fault, cause: Cause::Connect, endpoint, is_unsent: true, is_reused: false });
+            return Err(Failed {
+                fault,
+                cause: Cause::Connect,
+                endpoint,
+                is_unsent: true,
+                is_reused: false,
+                running: None,
+                open: None,
+            });
         };
         let (began, watch) = (self.began(), &downstream.watch);
         let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
@@ -247,7 +283,15 @@ impl<'t> Tries<'t> {
                     true => (Fault::RequestTimedOut, Cause::Elsewhere),
                     false => (Fault::Connect(failure), Cause::Connect),
                 };
-                Err(Failed { fault, cause, endpoint, is_unsent: true, is_reused: false })
+                Err(Failed {
+                    fault,
+                    cause,
+                    endpoint,
+                    is_unsent: true,
+                    is_reused: false,
+                    running: None,
+                    open: None,
+                })
             }
         }
     }
@@ -284,14 +328,19 @@ impl<'t> Tries<'t> {
         }
         let after = |timeout: Option<_>| timeout.map_or(Tick::NEVER, |it| downstream.watch.after(it));
         self.hedge_after = None;
+        // Only what a second attempt is made beside counts as tried: the first may still have to wait for room there.
+        let before = self.tried.clone();
         self.tried.add(first.id());
-        let endpoint = self.pick().ok()?;
-        let hedging = self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge);
-        if hedging.is_none() {
+        let picked = self.pick().ok();
+        let allowed = picked.and_then(|endpoint| {
+            Some((endpoint, self.forwarding.cluster.budget.again(self.policy.budget, Again::Hedge)?))
+        });
+        let Some((endpoint, hedging)) = allowed else {
+            self.tried = before;
             self.place.set(None);
             return None;
-        }
-        self.hedging = hedging;
+        };
+        self.hedging = Some(hedging);
         self.tried.add(endpoint.id());
         self.attempts += 1;
         let mut out = Vec::new();
@@ -363,8 +412,15 @@ impl<'t> Tries<'t> {
 enum Next {
     /// There, where a place is reserved.
     At(Rc<EndpointState>),
+    /// Where there is room after the pause; there, where there is none left then.
+    Later(Rc<EndpointState>),
     /// Wherever there is room first.
     Queue,
+}
+
+/// Whether somebody else took the room that there was.
+fn is_full(ended: &Result<Answered, Failed>) -> bool {
+    matches!(ended, Err(Failed { fault: Fault::Connect(ConnectFailure::Full), .. }))
 }
 
 /// The last endpoint that an attempt was made on.
