@@ -89,3 +89,6 @@ impl Pool {
         idle_too_long || self.limits.age.is_some_and(|limit| now.since(entry.connection.born) >= limit)
     }
 }
+
+#[cfg(test)]
+mod tests;

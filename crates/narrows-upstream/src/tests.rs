@@ -119,6 +119,11 @@ impl Site {
         (0..keys).map(|key| self.owner(&format!("key-{key}"))).collect()
     }
 
+    /// The endpoint of a site with one.
+    pub(crate) fn only_endpoint(&self) -> Rc<EndpointState> {
+        self.endpoint(self.pick())
+    }
+
     fn endpoint(&self, id: u64) -> Rc<EndpointState> {
         self.cluster.endpoint(EndpointId(id)).expect("a member")
     }
