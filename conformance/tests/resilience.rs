@@ -190,7 +190,8 @@ fn nobody_waits_for_an_endpoint_that_hangs_where_requests_are_hedged() {
 fn nobody_notices_errors_that_are_named_as_worth_another_attempt() {
     let [first, second, _] = three();
     let failing = Backend::answering(answer("500 No", "no"));
-    let keys = "retries: { on: [connect-failure, reset, 500-504] }\npassive: { statuses: [500-504] }";
+    let keys =
+        "retries: { on: [connect-failure, reset, 500-504], budget: off }\npassive: { statuses: [500-504] }";
     let narrows =
         Setup::web(&"", "").upstream_with("app", &[&first, &second, &failing], keys).workers(2).start();
     let load = Load::start(&narrows);

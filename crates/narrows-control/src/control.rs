@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 /// How long the start waits for the first answers about names.
 const FIRST_ANSWERS: Duration = Duration::from_secs(3);
@@ -124,18 +124,15 @@ async fn life(
     let mut first = pin!(tokio::time::timeout(FIRST_ANSWERS, first));
     let mut known = Some(known);
     let mut published = Instant::now();
+    let mut has_news = false;
     let mut ticking = interval(TICK);
     ticking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let mut is_due = published.elapsed() >= PAUSE;
         tokio::select! {
             // However many reports wait, the end, the time and the operator come before them.
             biased;
             () = phase.stopped() => return Ok(()),
-            _ = ticking.tick() => {
-                keeper.tick();
-                is_due = true;
-            }
+            _ = ticking.tick() => keeper.tick(),
             _ = &mut first, if known.is_some() => {
                 keeper.publish();
                 keeper.renew_status();
@@ -149,8 +146,10 @@ async fn life(
                 }
             }
             () = keeper.changed() => {}
+            () = sleep_until((published + PAUSE).into()), if has_news => {}
         }
-        if is_due {
+        has_news = published.elapsed() < PAUSE;
+        if !has_news {
             keeper.publish();
             published = Instant::now();
         }
