@@ -160,10 +160,10 @@ fn nobody_notices_an_endpoint_that_breaks_every_connection() {
     assert!(breaking.connections() > 0, "it was tried");
 }
 
-#[test]
-fn nobody_notices_an_endpoint_that_hangs_where_tries_have_a_limit() {
+/// One of three servers hangs for a while under load.
+fn nobody_notices_a_hang(keys: &str) {
     let nginx = three();
-    let narrows = before(&nginx, "retries: { try_timeout: 300ms }");
+    let narrows = before(&nginx, keys);
     let load = Load::start(&narrows);
     load.wait_for_many();
     nginx[1].signal("STOP");
@@ -174,16 +174,13 @@ fn nobody_notices_an_endpoint_that_hangs_where_tries_have_a_limit() {
 }
 
 #[test]
+fn nobody_notices_an_endpoint_that_hangs_where_tries_have_a_limit() {
+    nobody_notices_a_hang("retries: { try_timeout: 300ms }");
+}
+
+#[test]
 fn nobody_waits_for_an_endpoint_that_hangs_where_requests_are_hedged() {
-    let nginx = three();
-    let narrows = before(&nginx, "retries: { hedge: 200ms }");
-    let load = Load::start(&narrows);
-    load.wait_for_many();
-    nginx[1].signal("STOP");
-    load.wait_for_many();
-    nginx[1].signal("CONT");
-    load.wait_for_many();
-    load.stop_without_faults();
+    nobody_notices_a_hang("retries: { hedge: 200ms }");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::worker::OpenConnection;
 use crate::{Fault, FlowFacts};
 use narrows_plan::{Address, Subject, UpstreamId};
 use narrows_runtime::{DatagramSocket, Tick};
-use narrows_upstream::{ConnectFailure, EndpointState, Need, Shed, ShedCause, Tried, Unavailable, Wanted};
+use narrows_upstream::{ConnectFailure, EndpointState, Need, Shed, ShedCause, Tried, Unavailable};
 use narrows_wire::quic::{ConnectionId, Header};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -230,14 +230,10 @@ impl Flows<'_> {
         loop {
             let token = self.sessions.renew(slot);
             let Some(session) = self.sessions.get(slot) else { return false };
-            let (upstream, client) = (session.home.upstream, session.key.client.ip());
-            let cluster = self.worker.cluster(upstream);
+            let cluster = self.worker.cluster(session.home.upstream);
             session.tried.add(session.endpoint.id());
             session.endpoint.not_connected(failure);
-            let wanted = match &session.wants {
-                Some(wants) => wants.wanted(&session.tried),
-                None => Wanted::new(client, &session.tried),
-            };
+            let wanted = session.wanted(&session.tried);
             let next = (session.attempts <= cluster.upstream.retry.limit && session.first.is_some())
                 .then(|| cluster.reserve(&wanted, Need::Session).ok())
                 .flatten();
@@ -247,10 +243,7 @@ impl Flows<'_> {
                 return false;
             };
             session.attempts += 1;
-            session.home.endpoint = endpoint.id();
-            session.endpoint = Rc::clone(&endpoint);
-            session.running = running;
-            session.open = endpoint.open();
+            session.go_to(Rc::clone(&endpoint), running);
             match self.dial(&endpoint, token) {
                 Ok(socket) => {
                     let Some(session) = self.sessions.get(slot) else { return false };
@@ -275,27 +268,17 @@ impl Flows<'_> {
         if !session.endpoint.must_end() {
             return true;
         }
-        let (upstream, client) = (session.home.upstream, session.key.client.ip());
-        let cluster = self.worker.cluster(upstream);
+        let cluster = self.worker.cluster(session.home.upstream);
         let mut tried = Tried::default();
         for _ in 0..=cluster.upstream.retry.limit {
             let Some(session) = self.sessions.get(slot) else { return false };
-            let wanted = match &session.wants {
-                Some(wants) => wants.wanted(&tried),
-                None => Wanted::new(client, &tried),
-            };
-            let Ok((endpoint, running)) = cluster.reserve(&wanted, Need::Session) else { break };
+            let reserved = cluster.reserve(&session.wanted(&tried), Need::Session);
+            let Ok((endpoint, running)) = reserved else { break };
             let token = self.sessions.renew(slot);
             match self.dial(&endpoint, token) {
                 Ok(socket) => {
                     let Some(session) = self.sessions.get(slot) else { return false };
-                    if let Some(wants) = &session.wants {
-                        wants.reached(&endpoint);
-                    }
-                    session.home.endpoint = endpoint.id();
-                    session.open = endpoint.open();
-                    session.endpoint = endpoint;
-                    session.running = running;
+                    session.go_to(endpoint, running);
                     session.socket = socket;
                     session.is_unproven = true;
                     session.is_stream = false;

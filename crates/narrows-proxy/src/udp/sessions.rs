@@ -6,7 +6,7 @@ use crate::worker::OpenConnection;
 use foldhash::fast::RandomState;
 use narrows_plan::UpstreamId;
 use narrows_runtime::{DatagramSocket, Outbox, Tick};
-use narrows_upstream::{EndpointId, EndpointState, Entered, Open, Running, Tried};
+use narrows_upstream::{EndpointId, EndpointState, Entered, Open, Running, Tried, Wanted};
 use narrows_wire::quic::ConnectionId;
 use std::collections::HashMap;
 use std::io;
@@ -99,6 +99,22 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// What the next attempt wants of an endpoint.
+    pub(super) fn wanted<'w>(&'w self, tried: &'w Tried) -> Wanted<'w> {
+        match &self.wants {
+            Some(wants) => wants.wanted(tried),
+            None => Wanted::new(self.key.client.ip(), tried),
+        }
+    }
+
+    /// The session is at another endpoint now, with a place there.
+    pub(super) fn go_to(&mut self, endpoint: Rc<EndpointState>, running: Running) {
+        self.home.endpoint = endpoint.id();
+        self.open = endpoint.open();
+        self.endpoint = endpoint;
+        self.running = running;
+    }
+
     /// Sends a datagram of the client to the endpoint. `memory` is for the header and the datagram behind it.
     pub(super) fn send(&self, bytes: &[u8], memory: &mut Vec<u8>) -> io::Result<()> {
         if self.preface.is_empty() {
