@@ -1,7 +1,7 @@
 //! What the checks of one endpoint have shown, and when the next one is due. No clock and no socket: results and chance are arguments.
 
-use crate::chance::Chance;
 use narrows_plan::{HealthCheck, StartState};
+use narrows_upstream::Chance;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +99,7 @@ impl Health {
     }
 
     /// From the beginning to the first check: at once where it decides, spread over an interval where it can wait.
-    pub(crate) fn first(&self, check: &HealthCheck, chance: &mut Chance) -> Duration {
+    pub(crate) fn first(&self, check: &HealthCheck, chance: &Chance) -> Duration {
         match self.verdict {
             Verdict::Unknown | Verdict::Down => Duration::ZERO,
             Verdict::Up => Duration::from_nanos(chance.below(nanoseconds(check.interval))),
@@ -107,7 +107,7 @@ impl Health {
     }
 
     /// From the beginning of the last check to the next one.
-    pub(crate) fn next(&self, check: &HealthCheck, chance: &mut Chance) -> Duration {
+    pub(crate) fn next(&self, check: &HealthCheck, chance: &Chance) -> Duration {
         let has_passed = self.last.as_ref().map(|last| last.result.is_ok());
         let interval = match (self.verdict, has_passed) {
             // The state is about to change.

@@ -5,7 +5,6 @@
 //! [`Membership`](narrows_upstream::Membership). Workers never wait for this thread, and go on with what they know when it is busy.
 
 mod agent;
-mod chance;
 mod check;
 mod control;
 mod discovery;

@@ -1,11 +1,10 @@
 //! When endpoints are checked: one task for each that has checks, and one for its agent.
 
-use crate::chance::Chance;
 use crate::check::{Failure, PROGRAMS, Subject, agent_line, check};
 use crate::health::Verdict;
 use crate::keeper::Keeper;
 use narrows_plan::{AgentCheck, HealthCheck, UpstreamId};
-use narrows_upstream::EndpointId;
+use narrows_upstream::{Chance, EndpointId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -55,8 +54,8 @@ impl Schedule {
         if let (Some(check), Some(health)) = (&plan.health, &entry.health) {
             let connector = keeper.tls.probe(upstream);
             let subject = Subject::of_check(plan, check, &found.address, &found.server_name, connector);
-            let mut chance = Chance::new();
-            let wait = match health.first(check, &mut chance) {
+            let chance = Chance::unseeded();
+            let wait = match health.first(check, &chance) {
                 Duration::ZERO => self.turn(),
                 wait => wait,
             };
@@ -122,7 +121,7 @@ struct Task {
 }
 
 impl Task {
-    async fn check(self, first: Duration, mut chance: Chance) {
+    async fn check(self, first: Duration, chance: Chance) {
         let plan = self.keeper.plan.upstreams[self.upstream.0 as usize].clone();
         let Some(asked) = plan.health.as_deref() else { return };
         let watch = self.keeper.deadlines.watch();
@@ -136,7 +135,7 @@ impl Task {
                 watch.set(None);
                 self.take(asked, result, began.elapsed());
             }
-            let Some(wait) = self.next(asked, &mut chance) else { return };
+            let Some(wait) = self.next(asked, &chance) else { return };
             sleep_until((began + wait).into()).await;
         }
     }
@@ -167,7 +166,7 @@ impl Task {
         }
     }
 
-    fn next(&self, asked: &HealthCheck, chance: &mut Chance) -> Option<Duration> {
+    fn next(&self, asked: &HealthCheck, chance: &Chance) -> Option<Duration> {
         let mut roster = self.keeper.roster(self.upstream).borrow_mut();
         Some(roster.entry(self.endpoint)?.health.as_ref()?.next(asked, chance))
     }

@@ -224,7 +224,7 @@ async fn connect<'a>(
             {
                 return Err(fault);
             }
-            watch.set(Some(pause(policy.backoff, last, worker.chance())));
+            watch.set(Some(pause(policy.backoff, last, worker.chance.number() as u32)));
             let mut is_read = true;
             poll_fn(|context| {
                 client.poll(context, worker, &mut is_read)?;

@@ -9,7 +9,7 @@ use narrows_observe::{AccessLog, Calendar};
 use narrows_plan::{Plan, UpstreamId};
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_tls::TlsContexts;
-use narrows_upstream::{Cluster, Membership};
+use narrows_upstream::{Chance, Cluster, Membership};
 use narrows_wire::http1::{RequestHead, ResponseHead};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -46,7 +46,8 @@ pub(crate) struct Worker {
     unix: Cell<u64>,
     date: RefCell<Rc<str>>,
     split_point: Cell<u32>,
-    chance: Cell<u32>,
+    /// For pauses that shall not be all the same.
+    pub(crate) chance: Chance,
     #[allow(clippy::vec_box, reason = "a box moves in and out of an exchange, its content does not")]
     memories: RefCell<Vec<Box<ExchangeMemory>>>,
     warned: Cell<Option<Tick>>,
@@ -119,7 +120,7 @@ impl Worker {
             unix: Cell::new(0),
             date: RefCell::new("".into()),
             split_point: Cell::new(number as u32),
-            chance: Cell::new(seed(number)),
+            chance: Chance::unseeded(),
             memories: RefCell::default(),
             warned: Cell::new(None),
         };
@@ -237,16 +238,6 @@ impl Worker {
         ((u64::from(point) * u64::from(total)) >> 32) as u32
     }
 
-    /// A number by chance (Marsaglia's xorshift), for pauses that shall not be all the same.
-    pub(crate) fn chance(&self) -> u32 {
-        let mut number = self.chance.get();
-        number ^= number << 13;
-        number ^= number >> 17;
-        number ^= number << 5;
-        self.chance.set(number);
-        number
-    }
-
     /// Memory for an exchange.
     pub(crate) fn take_memory(&self) -> Box<ExchangeMemory> {
         self.memories.borrow_mut().pop().unwrap_or_default()
@@ -263,12 +254,6 @@ impl Worker {
             memories.push(memory);
         }
     }
-}
-
-/// Where the chance of worker `number` begins; never 0.
-fn seed(number: usize) -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-    (since ^ (number as u32).wrapping_mul(0x9E37_79B9)) | 1
 }
 
 /// An open downstream connection; a drain waits until all are dropped.

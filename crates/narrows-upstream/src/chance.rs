@@ -1,6 +1,7 @@
 //! Numbers by chance, and numbers that look like it but always come out the same.
 
 use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
 /// A step of the golden ratio: its multiples spread evenly over all numbers of 64 bits.
@@ -8,23 +9,28 @@ pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Numbers by chance (SplitMix64): the same ones for the same seed, good enough to balance with, and nothing to keep a secret with.
 #[derive(Debug, Clone)]
-pub(crate) struct Chance(Cell<u64>);
+pub struct Chance(Cell<u64>);
 
 impl Chance {
     /// Numbers that begin at a seed.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Chance(Cell::new(mix(seed)))
     }
 
+    /// Another sequence each time.
+    pub fn unseeded() -> Self {
+        Chance::new(RandomState::new().hash_one(0_u8))
+    }
+
     /// Any number.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         let state = self.0.get().wrapping_add(GOLDEN);
         self.0.set(state);
         mix(state)
     }
 
     /// A number below `limit`; 0 when that is 0.
-    pub(crate) fn below(&self, limit: u64) -> u64 {
+    pub fn below(&self, limit: u64) -> u64 {
         ((u128::from(self.number()) * u128::from(limit)) >> 64) as u64
     }
 

@@ -44,6 +44,7 @@ mod wanted;
 pub use breaker::{Breaker, BreakerChange, BreakerState};
 pub use budget::{Again, Budget, RetryCounts, Retrying, RunningRequest};
 pub use candidate::{Candidate, Score};
+pub use chance::Chance;
 pub use cluster::Cluster;
 pub use connect::ConnectFailure;
 pub use counts::{Tally, Totals};

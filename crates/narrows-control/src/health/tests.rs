@@ -73,11 +73,11 @@ fn a_rest_keeps_the_verdict_and_breaks_the_row() {
 fn a_state_that_is_about_to_change_is_checked_fast_and_one_that_is_down_slowly() {
     let mut check = check(2, 2);
     (check.fast_interval, check.slow_interval) = (Some(SECOND / 2), Some(30 * SECOND));
-    let mut chance = Chance::seeded(1);
+    let chance = Chance::new(1);
     let mut health = Health::new(StartState::Up);
     let mut next = |results: &str| {
         play(&mut health, &check, results);
-        health.next(&check, &mut chance)
+        health.next(&check, &chance)
     };
     assert_eq!(next("+"), 2 * SECOND);
     assert_eq!(next("-"), SECOND / 2);
@@ -92,8 +92,8 @@ fn jitter_stays_within_its_share_and_uses_it() {
     let mut check = check(1, 1);
     check.jitter = 10;
     let health = Health::new(StartState::Up);
-    let mut chance = Chance::seeded(7);
-    let intervals: Vec<_> = (0..1000).map(|_| health.next(&check, &mut chance)).collect();
+    let chance = Chance::new(7);
+    let intervals: Vec<_> = (0..1000).map(|_| health.next(&check, &chance)).collect();
     let (least, most) = (Duration::from_millis(1800), Duration::from_millis(2200));
     assert!(intervals.iter().all(|interval| (least..=most).contains(interval)), "{intervals:?}");
     let (shortest, longest) = (*intervals.iter().min().unwrap(), *intervals.iter().max().unwrap());
@@ -103,13 +103,13 @@ fn jitter_stays_within_its_share_and_uses_it() {
 #[test]
 fn first_checks_spread_over_an_interval_unless_they_decide() {
     let check = check(1, 1);
-    let mut chance = Chance::seeded(3);
-    assert_eq!(Health::new(StartState::Down).first(&check, &mut chance), Duration::ZERO);
-    assert_eq!(Health::new(StartState::Checked).first(&check, &mut chance), Duration::ZERO);
+    let chance = Chance::new(3);
+    assert_eq!(Health::new(StartState::Down).first(&check, &chance), Duration::ZERO);
+    assert_eq!(Health::new(StartState::Checked).first(&check, &chance), Duration::ZERO);
     let health = Health::new(StartState::Up);
     let mut quarters = [0; 4];
     for _ in 0..1000 {
-        quarters[(health.first(&check, &mut chance).as_millis() / 500) as usize] += 1;
+        quarters[(health.first(&check, &chance).as_millis() / 500) as usize] += 1;
     }
     assert!(quarters.iter().all(|count| (150..350).contains(count)), "{quarters:?}");
 }
@@ -118,12 +118,12 @@ fn first_checks_spread_over_an_interval_unless_they_decide() {
 fn extreme_settings_do_not_panic() {
     let mut check = check(0, 0);
     check.jitter = u32::MAX;
-    let mut chance = Chance::seeded(5);
+    let chance = Chance::new(5);
     for interval in [Duration::ZERO, Duration::MAX] {
         check.interval = interval;
         let mut health = Health::new(StartState::Up);
-        assert!(health.next(&check, &mut chance) >= CLOSEST);
-        let _ = health.first(&check, &mut chance);
+        assert!(health.next(&check, &chance) >= CLOSEST);
+        let _ = health.first(&check, &chance);
         assert_eq!(play(&mut health, &check, "-+"), "DU");
     }
 }
@@ -132,7 +132,7 @@ fn extreme_settings_do_not_panic() {
 #[test]
 fn any_history_gives_the_verdict_that_counting_gives() {
     for seed in 0..500 {
-        let mut chance = Chance::seeded(seed);
+        let chance = Chance::new(seed);
         let (rise, fall) = (1 + chance.below(4) as u32, 1 + chance.below(4) as u32);
         let check = check(rise, fall);
         let start = [StartState::Up, StartState::Down, StartState::Checked][chance.below(3) as usize];
@@ -156,7 +156,7 @@ fn any_history_gives_the_verdict_that_counting_gives() {
             health.record(&check, result, SECOND);
             assert_eq!(health.verdict(), expected, "seed {seed}, step {step}, rise {rise}, fall {fall}");
             assert_eq!(health.streak, row, "seed {seed}, step {step}");
-            let next = health.next(&check, &mut chance);
+            let next = health.next(&check, &chance);
             assert!(next >= CLOSEST && next <= 2 * SECOND, "seed {seed}: {next:?}");
         }
         assert_eq!(health.passed + health.failed, 200, "seed {seed}");

@@ -1,7 +1,7 @@
 use super::*;
-use crate::chance::Chance;
 use crate::seeds::for_each_seed;
 use narrows_plan::{LatencyOutlier, SuccessRate};
+use narrows_upstream::Chance;
 
 const TICK: Duration = Duration::from_millis(100);
 const NOBODY: [usize; 0] = [];
@@ -214,7 +214,7 @@ fn answers_that_take_three_times_as_long_eject_the_slower_of_two() {
 
 /// A schedule of faults: endpoints break and heal, are slow, go down and come back.
 fn simulate(seed: u64) {
-    let mut random = Chance::seeded(seed);
+    let random = Chance::new(seed);
     let count = 1 + random.below(8) as usize;
     let rules = PassiveCheck {
         failures: (random.below(5) > 0).then(|| 1 + random.below(8) as u32),

@@ -21,7 +21,7 @@ pub(super) async fn life(
     is_received: bool,
 ) -> Result<(), Fault> {
     let Forwarding { worker, timing, .. } = *forwarding;
-    let pause = pause(policy.backoff, number, worker.chance());
+    let pause = pause(policy.backoff, number, worker.chance.number() as u32);
     timing.arm(&downstream.watch, Some(pause));
     let mut patience = Patience::Watching;
     poll_fn(|context| {

@@ -1,9 +1,9 @@
 //! Answers that are broken at random: whatever comes, a check ends, without a panic.
 
 use super::harness::*;
-use crate::chance::Chance;
 use crate::check::{PROGRAMS, check};
 use narrows_plan::{CheckKind, HttpCheck};
+use narrows_upstream::Chance;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -40,7 +40,7 @@ fn kinds() -> Vec<(CheckKind, &'static [u8])> {
 }
 
 /// Some bytes other, gone, doubled or cut off.
-fn broken(whole: &[u8], chance: &mut Chance) -> Vec<u8> {
+fn broken(whole: &[u8], chance: &Chance) -> Vec<u8> {
     let mut bytes = whole.to_vec();
     for _ in 0..chance.below(6) {
         if bytes.is_empty() {
@@ -72,8 +72,8 @@ fn no_answer_makes_a_check_panic_or_hang() {
         let subject = subject(listener.local_addr().unwrap());
         let script = std::thread::spawn(move || {
             for seed in 0..ROUNDS {
-                let mut chance = Chance::seeded(seed * 100 + number as u64);
-                let answer = broken(whole, &mut chance);
+                let chance = Chance::new(seed * 100 + number as u64);
+                let answer = broken(whole, &chance);
                 let cut = chance.below(answer.len() as u64 + 1) as usize;
                 serve(listener.accept().unwrap().0, &answer, cut);
             }
