@@ -2,9 +2,10 @@
 
 use crate::downstream::{Downstream, Next, Received};
 use crate::gate;
+use crate::generation::Generation;
 use crate::worker::{OpenConnection, Worker};
 use crate::{exchange, http2, record, secure};
-use narrows_plan::{HttpListener, Protocol};
+use narrows_plan::HttpListener;
 use narrows_runtime::Stream;
 use narrows_tls::Acceptor;
 use narrows_wire::http2::PREFACE;
@@ -22,26 +23,22 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What an idle connection does not need is boxed, so that it does not carry the size of a gate, a handshake or a running exchange.
 pub(crate) async fn life(worker: Rc<Worker>, mut downstream: Downstream, _open: OpenConnection) {
     let place = downstream.arrival.place;
-    let Protocol::Http(listener) = &worker.plan.listeners[place.listener].protocol else { return };
-    if !gate::is_open(&worker, place) && !Box::pin(downstream.pass_gate(&worker, listener)).await {
-        return;
-    }
-    if let Some(acceptor) = worker.tls.acceptor(place.listener)
-        && !Box::pin(downstream.end_tls(&worker, acceptor)).await
-    {
+    let is_plain = {
+        let generation = worker.generation_of(place.listener);
+        gate::is_open(&generation, place) && generation.acceptor(place.listener).is_none()
+    };
+    if !is_plain && !Box::pin(downstream.enter(&worker)).await {
         return;
     }
     let is_http2 = downstream.arrival.tls.as_ref().is_some_and(|facts| facts.protocol == "h2");
-    if is_http2 || requests(&worker, listener, &mut downstream).await == End::Preface {
-        Box::pin(http2::life(&worker, listener, downstream)).await;
+    if is_http2 || requests(&worker, &mut downstream).await == End::Preface {
+        Box::pin(http2::life(&worker, downstream)).await;
     }
 }
 
 /// The life of one message of an HTTP/2 connection, which speaks HTTP/1.1 to us.
 pub(crate) async fn message(worker: Rc<Worker>, mut downstream: Downstream, _open: OpenConnection) {
-    let listener = &worker.plan.listeners[downstream.arrival.place.listener];
-    let Protocol::Http(listener) = &listener.protocol else { return };
-    requests(&worker, listener, &mut downstream).await;
+    requests(&worker, &mut downstream).await;
 }
 
 /// Why no further request is read.
@@ -53,14 +50,21 @@ enum End {
     Preface,
 }
 
-/// Request after request: wait, exchange, again.
-async fn requests(worker: &Worker, listener: &HttpListener, downstream: &mut Downstream) -> End {
+/// Request after request: wait, exchange, again. Each belongs to the configuration that is in force when it comes; while none runs, none is held.
+async fn requests(worker: &Worker, downstream: &mut Downstream) -> End {
+    let key = downstream.arrival.place.listener;
     let mut requests = 0_u32;
     loop {
-        let timeout = if requests == 0 { listener.timeouts.head } else { listener.timeouts.keep_alive };
+        let timeout = {
+            let generation = worker.generation_of(key);
+            let Some(listener) = generation.http(key) else { return End::Closed };
+            if requests == 0 { listener.timeouts.head } else { listener.timeouts.keep_alive }
+        };
         let Some(mut received) = downstream.wait_for_request(worker, timeout).await else {
             return End::Closed;
         };
+        let generation = worker.generation_of(key);
+        let Some(listener) = generation.http(key) else { return End::Closed };
         // A client that agreed on HTTP/1.1 (ALPN) does not begin with another protocol.
         let may_be_preface = listener.http2.is_some()
             && downstream.arrival.tls.as_ref().is_none_or(|facts| facts.protocol.is_empty());
@@ -73,7 +77,7 @@ async fn requests(worker: &Worker, listener: &HttpListener, downstream: &mut Dow
         }
         requests = requests.saturating_add(1);
         let last = listener.limits.requests_per_connection.is_some_and(|limit| requests >= limit);
-        match Box::pin(exchange::life(worker, listener, downstream, received, last)).await {
+        match Box::pin(exchange::life(worker, &generation, listener, downstream, received, last)).await {
             Next::KeepAlive => {}
             Next::Close => return End::Closed,
             Next::Linger => {
@@ -91,17 +95,31 @@ enum Beginning {
 }
 
 impl Downstream {
+    /// Whether the connection gets in: past the gate, and through TLS where the listener ends it; else it is over, and recorded.
+    async fn enter(&mut self, worker: &Worker) -> bool {
+        let place = self.arrival.place;
+        let generation = worker.generation_of(place.listener);
+        let Some(listener) = generation.http(place.listener) else { return false };
+        if !gate::is_open(&generation, place) && !self.pass_gate(worker, &generation, listener).await {
+            return false;
+        }
+        match generation.acceptor(place.listener) {
+            Some(acceptor) => self.end_tls(worker, &generation, acceptor).await,
+            None => true,
+        }
+    }
+
     /// Whether the gate lets the connection in; else it is over, and recorded.
-    async fn pass_gate(&mut self, worker: &Worker, listener: &HttpListener) -> bool {
+    async fn pass_gate(&mut self, worker: &Worker, generation: &Generation, listener: &HttpListener) -> bool {
         let started = Instant::now();
         let Downstream { stream, watch, arrival, .. } = self;
-        match gate::pass(worker, stream, watch, listener.timeouts.head, arrival).await {
+        match gate::pass(worker, generation, stream, watch, listener.timeouts.head, arrival).await {
             Ok(()) => true,
             Err(refused) => {
                 // One that left without a word is not worth a record.
                 if let Some(fault) = refused {
                     stream.reset_on_close();
-                    record::add_refused(worker, arrival, started, b"", fault);
+                    record::add_refused(worker, generation, arrival, started, b"", fault);
                 }
                 false
             }
@@ -109,9 +127,9 @@ impl Downstream {
     }
 
     /// Whether the client's TLS could be ended; else the connection is over, and recorded.
-    async fn end_tls(&mut self, worker: &Worker, acceptor: &Acceptor) -> bool {
+    async fn end_tls(&mut self, worker: &Worker, generation: &Generation, acceptor: &Acceptor) -> bool {
         let sealed = std::mem::replace(&mut self.stream, Stream::gone());
-        match secure::end_tls(worker, acceptor, sealed, &self.watch, &mut self.arrival).await {
+        match secure::end_tls(worker, generation, acceptor, sealed, &self.watch, &mut self.arrival).await {
             Some(inside) => {
                 self.stream = inside;
                 true
@@ -137,7 +155,7 @@ impl Downstream {
             match self.stream.poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(length)) if length > 0 => Poll::Ready(Some(Received { buffer, length })),
                 Poll::Ready(_) => Poll::Ready(None),
-                Poll::Pending if worker.is_draining() => Poll::Ready(None),
+                Poll::Pending if worker.is_leaving(self.arrival.place) => Poll::Ready(None),
                 Poll::Pending => self.watch.poll_expired(context).map(|()| None),
             }
         })

@@ -4,6 +4,7 @@ use crate::answer::Answer;
 use crate::downstream::{Downstream, Next, Received, Timing, head_limits};
 use crate::flow::{Flow, Recode};
 use crate::forward::{self, Forwarding, Unanswered};
+use crate::generation::Generation;
 use crate::outgoing::{write_hsts, write_own_edits};
 use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
@@ -22,6 +23,7 @@ const TLS_HANDSHAKE: u8 = 22;
 /// The life of a request, from its first bytes to the record of its answer. `last` closes the connection behind it.
 pub(crate) async fn life(
     worker: &Worker,
+    generation: &Generation,
     listener: &HttpListener,
     downstream: &mut Downstream,
     received: Received,
@@ -29,7 +31,8 @@ pub(crate) async fn life(
 ) -> Next {
     let started = worker.log.as_ref().map(|_| Instant::now());
     let mut memory = worker.take_memory();
-    let mut exchange = Exchange { worker, listener, downstream, last, outcome: Outcome::default() };
+    let mut exchange =
+        Exchange { worker, generation, listener, downstream, last, outcome: Outcome::default() };
     let next = match exchange.read_head(received, &mut memory).await {
         Ok(()) => exchange.serve(&mut memory).await,
         // The client left before it asked for anything.
@@ -44,7 +47,7 @@ pub(crate) async fn life(
     };
     if let Some(started) = started {
         let Exchange { outcome, .. } = &exchange;
-        record::add(worker, listener, exchange.downstream, &memory, started, outcome);
+        record::add(worker, generation, listener, exchange.downstream, &memory, started, outcome);
     }
     worker.keep_memory(memory);
     next
@@ -53,6 +56,8 @@ pub(crate) async fn life(
 /// A request and its answer.
 struct Exchange<'a, 'd> {
     worker: &'a Worker,
+    /// The configuration that it began with.
+    generation: &'a Generation,
     listener: &'a HttpListener,
     downstream: &'d mut Downstream,
     last: bool,
@@ -118,7 +123,7 @@ impl<'a> Exchange<'a, '_> {
         let connection = ConnectionFacts {
             peer: arrival.peer.address(),
             peer_port: arrival.peer.port(),
-            listener: &self.worker.plan.listeners[arrival.place.listener].name,
+            listener: self.generation.listener_name(arrival.place.listener),
             local_port: arrival.place.local_port,
             scheme: if arrival.tls.is_some() { "https" } else { "http" },
             is_http2: self.downstream.is_http2(),
@@ -192,15 +197,17 @@ impl<'a> Exchange<'a, '_> {
         upstream: UpstreamId,
         memory: &mut AnswerMemory,
     ) -> Next {
-        let Exchange { worker, listener, last, .. } = *self;
-        let cluster = worker.cluster(upstream);
+        let Exchange { worker, generation, listener, last, .. } = *self;
+        let cluster = generation.cluster(upstream);
         self.outcome.upstream = &cluster.upstream.name;
         let timing = Timing::new(&self.downstream.watch, route.timeouts.request, request.grpc_timeout());
         let mut texts = LabelTexts::default();
-        let wants = Wants::of_request(request, &route.subset, cluster, worker.sticky(upstream), &mut texts);
+        let wants =
+            Wants::of_request(request, &route.subset, cluster, generation.sticky(upstream), &mut texts);
         let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
         let forwarding = Forwarding {
             worker,
+            generation,
             listener,
             route,
             matched_prefix,
@@ -253,7 +260,7 @@ impl<'a> Exchange<'a, '_> {
     }
 
     fn wants_keep_alive(&self, request: &Request<'_>) -> bool {
-        request.head.keep_alive && !self.last && !self.worker.is_draining()
+        request.head.keep_alive && !self.last && !self.worker.is_leaving(self.downstream.arrival.place)
     }
 
     /// Sends an answer of our own.

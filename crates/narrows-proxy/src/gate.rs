@@ -1,6 +1,7 @@
 //! The gate that every connection passes first: who is it from, when a PROXY protocol header may say so?
 
 use crate::Fault;
+use crate::generation::Generation;
 use crate::worker::{Place, Worker};
 use narrows_plan::{ProxyProtocol, ProxyProtocolMode};
 use narrows_runtime::{Peer, Stream, Watch};
@@ -78,8 +79,9 @@ pub(crate) fn plain(end: SocketAddr) -> SocketAddr {
 }
 
 /// Whether there is nothing to find out: every connection passes as it is.
-pub(crate) fn is_open(worker: &Worker, place: Place) -> bool {
-    !worker.tells_destinations && worker.plan.listeners[place.listener].proxy_protocol.is_none()
+pub(crate) fn is_open(generation: &Generation, place: Place) -> bool {
+    let listener = generation.listener(place.listener);
+    !generation.tells_destinations && listener.is_none_or(|listener| listener.proxy_protocol.is_none())
 }
 
 /// Lets a connection in, and finds out whose it is. Of its bytes exactly the header is taken, so that whatever follows
@@ -89,15 +91,19 @@ pub(crate) fn is_open(worker: &Worker, place: Place) -> bool {
 /// Why it is not let in; `None` when it left without a word, or the worker drains.
 pub(crate) async fn pass(
     worker: &Worker,
+    generation: &Generation,
     stream: &mut Stream,
     watch: &Watch,
     timeout: Option<Duration>,
     arrival: &mut Arrival,
 ) -> Result<(), Option<Fault>> {
-    if worker.tells_destinations {
+    if generation.tells_destinations {
         arrival.destination = stream.local_address();
     }
-    let Some(expected) = &worker.plan.listeners[arrival.place.listener].proxy_protocol else { return Ok(()) };
+    let listener = generation.listener(arrival.place.listener);
+    let Some(expected) = listener.and_then(|listener| listener.proxy_protocol.as_ref()) else {
+        return Ok(());
+    };
     match (expected.trusts(arrival.peer.address()), expected.mode) {
         (true, _) => {
             watch.set(timeout);

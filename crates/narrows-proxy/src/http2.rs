@@ -3,10 +3,10 @@
 use crate::connection;
 use crate::downstream::Downstream;
 use crate::gate::Arrival;
-use crate::worker::{OpenConnection, Worker};
+use crate::worker::{OpenConnection, Place, Worker};
 use crate::{Fault, record};
 use narrows_http2::{Failure, Server, ServerLimits};
-use narrows_plan::HttpListener;
+use narrows_plan::HttpTimeouts;
 use narrows_runtime::{Stream, Watch};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -17,14 +17,23 @@ use std::time::{Duration, Instant};
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The life of an HTTP/2 connection. `downstream.leftover` is what was read of it.
-pub(crate) async fn life(worker: &Rc<Worker>, listener: &HttpListener, downstream: Downstream) {
+pub(crate) async fn life(worker: &Rc<Worker>, downstream: Downstream) {
     let started = Instant::now();
     let Downstream { stream, leftover, watch, arrival, .. } = downstream;
-    watch.set(listener.timeouts.head);
-    let http2 = listener.http2.unwrap_or_default();
-    let limits = ServerLimits { http2, head_bytes: listener.limits.head_bytes };
+    let (rules, limits) = {
+        let generation = worker.generation_of(arrival.place.listener);
+        let Some(listener) = generation.http(arrival.place.listener) else { return };
+        let rules = Rules {
+            timeouts: listener.timeouts,
+            requests: listener.limits.requests_per_connection,
+            place: arrival.place,
+        };
+        let http2 = listener.http2.unwrap_or_default();
+        (rules, ServerLimits { http2, head_bytes: listener.limits.head_bytes })
+    };
+    watch.set(rules.timeouts.head);
     let mut connection = match Server::begin(stream, leftover, limits, &watch).await {
-        Ok(server) => Connection { server, watch, listener, requests: 0, awaited: None, gave_up: false },
+        Ok(server) => Connection { server, watch, rules, requests: 0, awaited: None, gave_up: false },
         Err(failure) => return record_failure(worker, &arrival, started, failure),
     };
     while let Some(stream) = poll_fn(|context| connection.poll_next(context, worker)).await {
@@ -46,15 +55,23 @@ pub(crate) async fn life(worker: &Rc<Worker>, listener: &HttpListener, downstrea
 fn record_failure(worker: &Worker, arrival: &Arrival, started: Instant, failure: Failure) {
     // A client that went away between two requests has done nothing wrong.
     if failure != Failure::Gone {
-        record::add_refused(worker, arrival, started, b"HTTP2", Fault::Http2(failure));
+        let generation = worker.generation_of(arrival.place.listener);
+        record::add_refused(worker, &generation, arrival, started, b"HTTP2", Fault::Http2(failure));
     }
 }
 
+/// What holds for the connection all its life; each of its requests takes the configuration of its time.
+struct Rules {
+    timeouts: HttpTimeouts,
+    requests: Option<u32>,
+    place: Place,
+}
+
 /// The connection, and when it is to end.
-struct Connection<'a> {
+struct Connection {
     server: Server,
     watch: Watch,
-    listener: &'a HttpListener,
+    rules: Rules,
     requests: u32,
     /// What the deadline is set for, and how many bytes had left then.
     awaited: Option<(Awaited, u64)>,
@@ -73,26 +90,21 @@ enum Awaited {
     Anything,
 }
 
-impl Connection<'_> {
+impl Connection {
     /// The next message; `None` once the connection is over.
     fn poll_next(&mut self, context: &mut Context<'_>, worker: &Worker) -> Poll<Option<Stream>> {
         loop {
             if let Poll::Ready(next) = self.server.poll_next(context) {
                 if next.is_some() {
                     self.requests = self.requests.saturating_add(1);
-                    if self
-                        .listener
-                        .limits
-                        .requests_per_connection
-                        .is_some_and(|limit| self.requests >= limit)
-                    {
+                    if self.rules.requests.is_some_and(|limit| self.requests >= limit) {
                         self.server.drain();
                     }
                 }
                 return Poll::Ready(next);
             }
             let is_draining = self.server.is_draining();
-            if worker.is_draining() && !is_draining {
+            if worker.is_leaving(self.rules.place) && !is_draining {
                 self.say_farewell();
                 continue;
             }
@@ -124,9 +136,9 @@ impl Connection<'_> {
             self.awaited = now;
             self.watch.set(match awaited {
                 Awaited::Running => None,
-                Awaited::Taking => self.listener.timeouts.write_idle,
+                Awaited::Taking => self.rules.timeouts.write_idle,
                 Awaited::Anything if self.server.is_draining() => Some(FAREWELL),
-                Awaited::Anything => self.listener.timeouts.keep_alive,
+                Awaited::Anything => self.rules.timeouts.keep_alive,
             });
         }
     }

@@ -14,6 +14,7 @@ mod flow;
 mod flow_facts;
 mod forward;
 mod gate;
+mod generation;
 mod http2;
 mod mirror;
 mod outgoing;

@@ -52,7 +52,7 @@ pub(crate) struct Copies<'a> {
 impl<'a> Copies<'a> {
     /// Chooses the copies of a request; none of an upgrade. Costs nothing where the route has no mirror.
     pub(crate) fn choose(forwarding: &Forwarding<'a, '_>) -> Self {
-        let Forwarding { worker, route, request, .. } = *forwarding;
+        let Forwarding { worker, generation, route, request, .. } = *forwarding;
         let mut copies = Copies::default();
         if route.mirrors.is_empty() || request.head.upgrade {
             return copies;
@@ -63,7 +63,7 @@ impl<'a> Copies<'a> {
             }
             match request.head.framing {
                 BodyFraming::Length(length) if length > mirror.body as u64 => {
-                    worker.cluster(mirror.upstream).mirroring.skip();
+                    generation.cluster(mirror.upstream).mirroring.skip();
                 }
                 _ => copies.mirrors.push(mirror),
             }
@@ -86,7 +86,7 @@ impl<'a> Copies<'a> {
     pub(crate) fn send(&mut self, forwarding: &Forwarding<'a, '_>, arrival: &Arrival, rest: &[u8]) {
         let first = std::mem::take(&mut self.first);
         for mirror in self.mirrors.drain(..) {
-            let mirroring = &forwarding.worker.cluster(mirror.upstream).mirroring;
+            let mirroring = &forwarding.generation.cluster(mirror.upstream).mirroring;
             let fits = first.len() + rest.len() <= mirror.body;
             let has_room = mirroring.running() < mirror.running;
             let copy = match fits && has_room {
@@ -106,7 +106,7 @@ impl<'a> Copies<'a> {
     /// The request will not be received whole, or not kept: there are no copies.
     pub(crate) fn skip(&mut self, forwarding: &Forwarding<'a, '_>) {
         for mirror in self.mirrors.drain(..) {
-            forwarding.worker.cluster(mirror.upstream).mirroring.skip();
+            forwarding.generation.cluster(mirror.upstream).mirroring.skip();
         }
     }
 }
@@ -118,8 +118,8 @@ fn copy(
     mirror: &Mirror,
     body: [&[u8]; 2],
 ) -> Option<Copy> {
-    let Forwarding { worker, listener, route, matched_prefix, request, .. } = *forwarding;
-    let cluster = worker.cluster(mirror.upstream);
+    let Forwarding { worker, generation, listener, route, matched_prefix, request, .. } = *forwarding;
+    let cluster = generation.cluster(mirror.upstream);
     // By the mirror's own hash key; nobody sticks to where copies go.
     let mut texts = LabelTexts::default();
     let wants = Wants::of_request(request, &[], cluster, None, &mut texts);

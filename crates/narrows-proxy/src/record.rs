@@ -2,6 +2,7 @@
 
 use crate::downstream::Downstream;
 use crate::gate::Arrival;
+use crate::generation::Generation;
 use crate::request::HTTP2;
 use crate::worker::{ExchangeMemory, Worker};
 use crate::{Fault, client};
@@ -28,6 +29,7 @@ pub(crate) struct Outcome<'a> {
 /// Adds the record of an exchange that `started` then.
 pub(crate) fn add(
     worker: &Worker,
+    generation: &Generation,
     listener: &HttpListener,
     downstream: &Downstream,
     memory: &ExchangeMemory,
@@ -42,7 +44,7 @@ pub(crate) fn add(
     log.add(&AccessRecord {
         time: Calendar::from_unix(worker.unix()),
         client,
-        listener: &worker.plan.listeners[downstream.arrival.place.listener].name,
+        listener: generation.listener_name(downstream.arrival.place.listener),
         method: match outcome.fault {
             Some(Fault::TlsOnPlainPort) => b"TLS",
             _ => head.method_span.of(bytes),
@@ -71,18 +73,30 @@ pub(crate) fn add(
 
 /// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else. The host is
 /// the one that the client asked for in its TLS handshake.
-pub(crate) fn add_refused(worker: &Worker, arrival: &Arrival, started: Instant, what: &[u8], fault: Fault) {
+pub(crate) fn add_refused(
+    worker: &Worker,
+    generation: &Generation,
+    arrival: &Arrival,
+    started: Instant,
+    what: &[u8],
+    fault: Fault,
+) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
         host: arrival.tls.as_ref().map_or("", |tls| &tls.server_name),
         duration: started.elapsed(),
         fault: fault.meaning().code,
-        ..blank(worker, arrival, what)
+        ..blank(worker, generation, arrival, what)
     });
 }
 
 /// A record of something on this connection, in which nothing else is known yet.
-pub(crate) fn blank<'a>(worker: &'a Worker, arrival: &Arrival, what: &'a [u8]) -> AccessRecord<'a> {
-    let listener = &worker.plan.listeners[arrival.place.listener].name;
+pub(crate) fn blank<'a>(
+    worker: &Worker,
+    generation: &'a Generation,
+    arrival: &Arrival,
+    what: &'a [u8],
+) -> AccessRecord<'a> {
+    let listener = generation.listener_name(arrival.place.listener);
     AccessRecord::blank(Calendar::from_unix(worker.unix()), arrival.peer.address(), listener, what)
 }

@@ -26,8 +26,10 @@ pub(crate) async fn life(
         let worker = Rc::clone(&worker);
         async move { worker.follow().await }
     });
+    let generation = worker.generation();
     for (place, socket) in sockets {
-        if let Protocol::Udp(listener) = &worker.plan.listeners[place.listener].protocol {
+        let Some(listener) = generation.listener(place.listener) else { continue };
+        if let Protocol::Udp(listener) = &listener.protocol {
             let sharing = if listener.quic { 1 } else { workers };
             tokio::task::spawn_local(udp::life(Rc::clone(&worker), place, socket, sharing));
             continue;
@@ -41,13 +43,14 @@ pub(crate) async fn life(
         });
         tokio::task::spawn_local(accepting);
     }
+    drop(generation);
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
     phase.draining().await;
     worker.drain();
     tokio::select! {
         () = worker.closed() => {}
         () = phase.stopped() => {}
-        () = tokio::time::sleep(worker.plan.settings.drain) => {}
+        () = tokio::time::sleep(worker.generation().plan.settings.drain) => {}
     }
     ticking.abort();
     following.abort();
@@ -58,7 +61,9 @@ pub(crate) async fn life(
 fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
     let open = OpenConnection::new(worker);
     let owned = Rc::clone(worker);
-    match &worker.plan.listeners[place.listener].protocol {
+    let generation = worker.generation_of(place.listener);
+    let Some(listener) = generation.listener(place.listener) else { return };
+    match &listener.protocol {
         Protocol::Http(_) => {
             let arrival = Arrival::new(place, peer);
             let downstream = Downstream::new(stream, worker.deadlines.watch(), arrival);

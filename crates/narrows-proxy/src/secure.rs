@@ -3,9 +3,9 @@
 use crate::answer::Answer;
 use crate::downstream::Downstream;
 use crate::gate::Arrival;
+use crate::generation::Generation;
 use crate::worker::Worker;
 use crate::{Fault, record};
-use narrows_plan::Protocol;
 use narrows_runtime::{Stream, Watch};
 use narrows_tls::{Acceptor, Refused, TlsFacts, TlsFault};
 use narrows_wire::http1::{Method, Version};
@@ -23,6 +23,7 @@ pub(crate) const PLAIN_PORT_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 10];
 /// or the worker drains.
 pub(crate) async fn end_tls(
     worker: &Worker,
+    generation: &Generation,
     acceptor: &Acceptor,
     stream: Stream,
     watch: &Watch,
@@ -40,9 +41,9 @@ pub(crate) async fn end_tls(
                 // For the record alone: nothing else of this client is looked at.
                 arrival.tls = Some(Rc::new(TlsFacts { server_name, ..TlsFacts::default() }));
             }
-            record::add_refused(worker, arrival, started, b"TLS", Fault::Handshake(fault));
+            record::add_refused(worker, generation, arrival, started, b"TLS", Fault::Handshake(fault));
             if fault == (TlsFault::NotTls { http: true }) {
-                tell_plain_client(worker, stream, arrival).await;
+                tell_plain_client(worker, generation, stream, arrival).await;
             }
             None
         }
@@ -66,9 +67,8 @@ async fn accept(
 }
 
 /// Answers a request in plain HTTP on a TLS port, which everybody's browser can show.
-async fn tell_plain_client(worker: &Worker, stream: Stream, arrival: &Arrival) {
-    let listener = &worker.plan.listeners[arrival.place.listener];
-    let Protocol::Http(listener) = &listener.protocol else { return };
+async fn tell_plain_client(worker: &Worker, generation: &Generation, stream: Stream, arrival: &Arrival) {
+    let Some(listener) = generation.http(arrival.place.listener) else { return };
     let fault = Fault::Handshake(TlsFault::NotTls { http: true });
     let answer = Answer::to_fault(fault, None, &listener.error_pages);
     let mut out = Vec::new();

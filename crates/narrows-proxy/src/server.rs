@@ -1,5 +1,6 @@
 //! From a plan to running workers.
 
+use crate::generation::ListenerKey;
 use crate::run;
 use crate::say::say;
 use crate::sticky::{BadSecret, StickyStores};
@@ -130,7 +131,7 @@ impl Server {
         // A socket that only one worker has goes to another one for each listener.
         let first = if socket.sockets.len() == 1 { listener % self.workers.len() } else { 0 };
         for (worker, socket) in self.workers.iter_mut().skip(first).zip(socket.sockets) {
-            worker.push((Place { listener, local_port }, socket));
+            worker.push((Place { listener: ListenerKey(listener as u32), local_port }, socket));
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::flow_facts::FlowFacts;
 use crate::forward::pause;
 use crate::gate::{self, Arrival};
+use crate::generation::Generation;
 use crate::preface::preface;
 use crate::queueing::{self, Reserved};
 use crate::tunnel::{self, Ends, Moved};
@@ -10,7 +11,7 @@ use crate::wants::Wants;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{Fault, record, secure};
 use narrows_observe::AccessRecord;
-use narrows_plan::{Protocol, Subject, TcpListener, UpstreamId};
+use narrows_plan::{Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
 use narrows_upstream::{Cluster, Connection, EndpointState, Need, Purpose, Tried, Unavailable, Wanted};
 use narrows_wire::client_hello::{self, Peek};
@@ -39,20 +40,22 @@ pub(crate) async fn life(
     _open: OpenConnection,
 ) {
     let started = Instant::now();
-    let Protocol::Tcp(listener) = &worker.plan.listeners[place.listener].protocol else { return };
+    let generation = worker.generation_of(place.listener);
+    let Some(listener) = generation.tcp(place.listener) else { return };
     let mut stream = stream;
     let watch = worker.deadlines.watch();
     let mut arrival = Arrival::new(place, peer);
     let mut outcome = Outcome::default();
-    let passed = gate::pass(&worker, &mut stream, &watch, listener.timeouts.peek, &mut arrival).await;
-    if let (Ok(()), Some(acceptor)) = (&passed, worker.tls.acceptor(place.listener)) {
-        match Box::pin(secure::end_tls(&worker, acceptor, stream, &watch, &mut arrival)).await {
+    let passed =
+        gate::pass(&worker, &generation, &mut stream, &watch, listener.timeouts.peek, &mut arrival).await;
+    if let (Ok(()), Some(acceptor)) = (&passed, generation.acceptor(place.listener)) {
+        match Box::pin(secure::end_tls(&worker, &generation, acceptor, stream, &watch, &mut arrival)).await {
             Some(inside) => stream = inside,
             None => return,
         }
     }
     let carried = match passed {
-        Ok(()) => carry(&worker, listener, &mut stream, &watch, &arrival, &mut outcome).await,
+        Ok(()) => carry(&worker, &generation, listener, &mut stream, &watch, &arrival, &mut outcome).await,
         Err(refused) => Err(refused.unwrap_or(Fault::ClientGone)),
     };
     if let Err(fault) = carried {
@@ -61,12 +64,13 @@ pub(crate) async fn life(
             stream.reset_on_close();
         }
     }
-    add_record(&worker, &arrival, started, &outcome);
+    add_record(&worker, &generation, &arrival, started, &outcome);
 }
 
 /// Carries a flow that was let in: peek, route, connect, pump.
 async fn carry<'a>(
-    worker: &'a Worker,
+    worker: &Worker,
+    generation: &'a Generation,
     listener: &'a TcpListener,
     stream: &mut Stream,
     watch: &Watch,
@@ -83,7 +87,7 @@ async fn carry<'a>(
     let facts = FlowFacts {
         source: arrival.peer.address(),
         source_port: arrival.peer.port(),
-        listener: &worker.plan.listeners[arrival.place.listener].name,
+        listener: generation.listener_name(arrival.place.listener),
         local_port: arrival.place.local_port,
         tlvs: arrival.tlvs(),
         server_name: &hello.server_name,
@@ -92,9 +96,9 @@ async fn carry<'a>(
         unix: worker.unix(),
     };
     let upstream = route(listener, &facts, outcome)?;
-    let cluster = worker.cluster(upstream);
+    let cluster = generation.cluster(upstream);
     outcome.upstream = &cluster.upstream.name;
-    let wants = Wants::of_flow(&facts, cluster, worker.sticky(upstream));
+    let wants = Wants::of_flow(&facts, cluster, generation.sticky(upstream));
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
     let entered = cluster.enter(Need::Flow).map_err(Fault::Shed)?;
@@ -273,7 +277,13 @@ async fn wait(
     .await
 }
 
-fn add_record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Outcome<'_>) {
+fn add_record(
+    worker: &Worker,
+    generation: &Generation,
+    arrival: &Arrival,
+    started: Instant,
+    outcome: &Outcome<'_>,
+) {
     let Some(log) = &worker.log else { return };
     log.add(&AccessRecord {
         host: &outcome.server_name,
@@ -285,6 +295,6 @@ fn add_record(worker: &Worker, arrival: &Arrival, started: Instant, outcome: &Ou
         endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
         attempts: outcome.attempts,
         fault: outcome.moved.fault.map_or("", |fault| fault.meaning().code),
-        ..record::blank(worker, arrival, b"TCP")
+        ..record::blank(worker, generation, arrival, b"TCP")
     });
 }

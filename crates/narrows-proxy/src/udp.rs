@@ -14,12 +14,13 @@ mod lanes;
 mod open;
 mod sessions;
 
+use crate::generation::UdpRules;
 use crate::say::say;
 use crate::worker::{Place, Worker};
 use affinity::Affinity;
 use ending::Refusals;
 use hellos::Hellos;
-use narrows_plan::{Protocol, UdpListener, WhenDown};
+use narrows_plan::WhenDown;
 use narrows_runtime::{Arrivals, DatagramListener, Inbox, Outbox, Tick, Watch};
 use sessions::Sessions;
 use socket2::Socket;
@@ -38,13 +39,15 @@ const DRAIN_IDLE: Duration = Duration::from_secs(2);
 /// The life of a listener's datagrams on one of `workers` workers.
 pub(crate) async fn life(worker: Rc<Worker>, place: Place, socket: Socket, workers: usize) {
     if let Err(error) = serve(&worker, place, socket, workers).await {
-        let name = &worker.plan.listeners[place.listener].name;
+        let generation = worker.generation_of(place.listener);
+        let name = generation.listener_name(place.listener);
         say(&format!("listener {name}: {error}; this worker takes no more datagrams for it"));
     }
 }
 
 async fn serve(worker: &Rc<Worker>, place: Place, socket: Socket, workers: usize) -> io::Result<()> {
-    let Protocol::Udp(rules) = &worker.plan.listeners[place.listener].protocol else { return Ok(()) };
+    let generation = worker.generation_of(place.listener);
+    let Some(rules) = UdpRules::new(generation, place.listener) else { return Ok(()) };
     let mut flows = Flows::new(worker, place, rules, socket, workers)?;
     let mut inbox = Inbox::new();
     let mut turns = 0;
@@ -84,7 +87,8 @@ struct Turn {
 struct Flows<'w> {
     worker: &'w Rc<Worker>,
     place: Place,
-    rules: &'w UdpListener,
+    /// What holds for new sessions.
+    rules: UdpRules,
     listener: DatagramListener,
     arrivals: Arrivals,
     outbox: Outbox,
@@ -112,14 +116,13 @@ impl<'w> Flows<'w> {
     fn new(
         worker: &'w Rc<Worker>,
         place: Place,
-        rules: &'w UdpListener,
+        rules: UdpRules,
         socket: Socket,
         workers: usize,
     ) -> io::Result<Self> {
         Ok(Flows {
             worker,
             place,
-            rules,
             address: socket.local_addr()?.as_socket().filter(|address| !address.ip().is_unspecified()),
             listener: DatagramListener::new(socket)?,
             arrivals: Arrivals::new()?,
@@ -134,7 +137,8 @@ impl<'w> Flows<'w> {
             watch: worker.deadlines.watch(),
             expires: Tick::NEVER,
             is_draining: false,
-            moves: worker.plan.upstreams.iter().any(|upstream| upstream.when_down == WhenDown::Close),
+            moves: moves(&rules),
+            rules,
         })
     }
 
@@ -183,6 +187,11 @@ impl<'w> Flows<'w> {
         let waits = self.sessions.len() > 0 || !self.hellos.is_empty() || self.refusals.are_waiting();
         self.watch.set(waits.then_some(Duration::ZERO));
     }
+}
+
+/// Whether a session may have to move because its endpoint went down.
+fn moves(rules: &UdpRules) -> bool {
+    rules.generation.plan.upstreams.iter().any(|upstream| upstream.when_down == WhenDown::Close)
 }
 
 impl Drop for Flows<'_> {

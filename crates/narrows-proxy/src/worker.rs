@@ -1,15 +1,16 @@
-//! What a worker owns and its tasks share.
+//! What a worker owns and its tasks share, whatever the configuration.
 
+use crate::generation::{Generation, ListenerKey};
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
-use crate::sticky::{Sticky, StickyStores};
+use crate::sticky::StickyStores;
 use narrows_control::Link;
 use narrows_observe::{AccessLog, Calendar};
-use narrows_plan::{Plan, UpstreamId};
+use narrows_plan::Plan;
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_tls::TlsContexts;
-use narrows_upstream::{Chance, Cluster, Membership};
+use narrows_upstream::{Chance, Membership};
 use narrows_wire::http1::{RequestHead, ResponseHead};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,16 +27,10 @@ const KEPT_MEMORIES: usize = 256;
 
 /// Everything that the tasks of one worker share.
 pub(crate) struct Worker {
-    pub(crate) plan: Arc<Plan>,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) log: Option<AccessLog>,
-    pub(crate) tls: TlsContexts,
-    /// Whether an upstream is told which address the client connected to.
-    pub(crate) tells_destinations: bool,
-    clusters: Vec<Cluster>,
-    /// How the clients of each upstream stay where they are.
-    sticky: Vec<Option<Rc<Sticky>>>,
+    generation: RefCell<Rc<Generation>>,
     /// Which requests are copied.
     pub(crate) mirrors: Mirrors,
     /// What the control plane says.
@@ -83,8 +78,8 @@ pub(crate) struct Common {
 /// Where a connection was accepted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    /// Index of the listener in the plan.
-    pub(crate) listener: usize,
+    /// The listener.
+    pub(crate) listener: ListenerKey,
     /// Port; 0 for a Unix socket.
     pub(crate) local_port: u16,
 }
@@ -92,27 +87,13 @@ pub(crate) struct Place {
 impl Worker {
     /// The state of worker `number` at its beginning.
     pub(crate) fn new(number: usize, common: Common, log: Option<AccessLog>) -> Self {
-        let Common { plan, tls, link, stores } = common;
-        let zone = plan.settings.zone.as_deref();
-        let clusters = (0..).map(UpstreamId).zip(&plan.upstreams).map(|(id, upstream)| {
-            let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
-            let cluster = Cluster::new(upstream, id, number, tls.connector(id), reporter, zone);
-            cluster.sharing(&link.loads[id.0 as usize])
-        });
-        let clusters = clusters.collect();
-        let upstreams = (0..).map(UpstreamId).zip(&plan.upstreams);
-        let sticky = upstreams.map(|(id, upstream)| stores.of_worker(id, upstream)).collect();
-        let tells_destinations = plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
+        let link = common.link.clone();
         let worker = Worker {
-            plan,
+            generation: RefCell::new(Rc::new(Generation::new(number, common))),
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
             log,
-            tls,
-            tells_destinations,
             mirrors: Mirrors::new(number as u32),
-            clusters,
-            sticky,
             link,
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -135,10 +116,11 @@ impl Worker {
         let mut known: Vec<Arc<Membership>> = Vec::new();
         while memberships.changed().await.is_ok() {
             let now = Arc::clone(&memberships.borrow_and_update());
-            for (index, (cluster, membership)) in self.clusters.iter().zip(&*now).enumerate() {
+            let generation = self.generation();
+            for (index, (cluster, membership)) in generation.clusters.iter().zip(&*now).enumerate() {
                 if known.get(index).is_none_or(|known| !Arc::ptr_eq(known, membership)) {
                     cluster.update(membership);
-                    if let Some(sticky) = &self.sticky[index] {
+                    if let Some(sticky) = &generation.sticky[index] {
                         sticky.update(membership);
                     }
                 }
@@ -154,10 +136,11 @@ impl Worker {
         if let Some(log) = &self.log {
             log.flush();
         }
-        self.clusters.iter().for_each(Cluster::tick);
+        let generation = self.generation();
+        generation.clusters.iter().for_each(|cluster| cluster.tick());
         if ticks.is_multiple_of(PRUNE_TICKS) {
             let now = self.now();
-            self.clusters.iter().for_each(|cluster| cluster.prune(now));
+            generation.clusters.iter().for_each(|cluster| cluster.prune(now));
         }
     }
 
@@ -178,7 +161,7 @@ impl Worker {
 
     /// Closes idle upstream connections and says how many.
     fn shed(&self) -> usize {
-        self.clusters.iter().map(Cluster::shed).sum()
+        self.generation().clusters.iter().map(|cluster| cluster.shed()).sum()
     }
 
     /// No descriptor is left: lets go of what can be spared, and says so, but not all the time.
@@ -206,14 +189,19 @@ impl Worker {
         self.draining.get()
     }
 
-    /// The cluster of an upstream.
-    pub(crate) fn cluster(&self, upstream: UpstreamId) -> &Cluster {
-        &self.clusters[upstream.0 as usize]
+    /// The configuration in force.
+    pub(crate) fn generation(&self) -> Rc<Generation> {
+        Rc::clone(&self.generation.borrow())
     }
 
-    /// How the clients of an upstream stay where they are; `None` when they do not.
-    pub(crate) fn sticky(&self, upstream: UpstreamId) -> Option<&Rc<Sticky>> {
-        self.sticky[upstream.0 as usize].as_ref()
+    /// The configuration that holds for a listener: the one in force.
+    pub(crate) fn generation_of(&self, _listener: ListenerKey) -> Rc<Generation> {
+        self.generation()
+    }
+
+    /// Whether what was accepted there is to end as soon as nothing runs on it: the worker drains.
+    pub(crate) fn is_leaving(&self, _place: Place) -> bool {
+        self.is_draining()
     }
 
     /// The last tick.

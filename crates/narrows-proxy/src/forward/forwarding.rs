@@ -2,6 +2,7 @@
 
 use crate::downstream::Timing;
 use crate::flow::Recode;
+use crate::generation::Generation;
 use crate::outgoing::{ResponseHeadOptions, write_response_head};
 use crate::request::Request;
 use crate::wants::Wants;
@@ -13,6 +14,8 @@ use narrows_wire::http1::ResponseHead;
 /// What stays the same over all attempts.
 pub(crate) struct Forwarding<'a, 'r> {
     pub(crate) worker: &'a Worker,
+    /// The configuration that the request began with.
+    pub(crate) generation: &'a Generation,
     pub(crate) listener: &'a HttpListener,
     pub(crate) route: &'a Route,
     /// Length of the path prefix that the rule matched.

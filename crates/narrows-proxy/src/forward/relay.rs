@@ -58,8 +58,11 @@ pub(super) async fn life(
         Recode::FromChunked => true,
         Recode::Nothing => response.framing == BodyFraming::UntilClose,
     };
-    let keep_alive =
-        request.head.keep_alive && upload.is_over() && !ends_at_close && !last && !worker.is_draining();
+    let keep_alive = request.head.keep_alive
+        && upload.is_over()
+        && !ends_at_close
+        && !last
+        && !worker.is_leaving(downstream.arrival.place);
 
     out.clear();
     forwarding.write_head(&buffer[..end], response, recode, keep_alive, out);

@@ -106,7 +106,8 @@ impl Flows<'_> {
 
     /// Says what was refused, now and then: a record for each reason, with the number of datagrams.
     pub(super) fn report_refusals(&mut self, now: Tick) {
-        let listener = &self.worker.plan.listeners[self.place.listener].name;
+        let rules = self.rules.clone();
+        let listener = &rules.listener().name;
         for (fault, client, count) in self.refusals.due(now) {
             if fault == Fault::SessionLimit {
                 let datagrams = count.datagrams;
@@ -128,13 +129,13 @@ impl Flows<'_> {
         if self.worker.log.is_none() {
             return;
         }
-        let cluster = self.worker.cluster(session.home.upstream);
+        let cluster = session.cluster();
         self.record(&AccessRecord {
             host: &session.server_name,
             bytes_received: session.received.bytes,
             bytes_sent: session.sent.bytes,
             duration: session.started.elapsed(),
-            route: session.home.route.map_or("", |route| &self.rules.routes[route].name),
+            route: session.home.route.map_or("", |route| &session.rules.routes[route].name),
             upstream: &cluster.upstream.name,
             endpoint: &session.endpoint.label,
             datagrams: Some(Datagrams {
@@ -155,7 +156,7 @@ impl Flows<'_> {
     }
 
     fn blank(&self, client: IpAddr) -> AccessRecord<'_> {
-        let listener = &self.worker.plan.listeners[self.place.listener].name;
+        let listener = &self.rules.listener().name;
         let method: &[u8] = if self.rules.quic { b"QUIC" } else { b"UDP" };
         AccessRecord::blank(Calendar::from_unix(self.worker.unix()), client.to_canonical(), listener, method)
     }

@@ -16,8 +16,8 @@ const KEPT_MEMORY: usize = 256 << 10;
 impl Flows<'_> {
     /// Passes on what is in the inbox.
     pub(super) fn forward(&mut self, inbox: &Inbox) {
-        let worker = self.worker;
-        match &worker.plan.listeners[self.place.listener].proxy_protocol {
+        let rules = self.rules.clone();
+        match &rules.listener().proxy_protocol {
             None => self.forward_all(inbox.iter().filter_map(Told::plain)),
             Some(expected) => {
                 let read = self.read_headers(expected, inbox);

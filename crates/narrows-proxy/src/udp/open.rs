@@ -96,7 +96,7 @@ impl Flows<'_> {
         FlowFacts {
             source: told.key.client.ip().to_canonical(),
             source_port: told.key.client.port(),
-            listener: &self.worker.plan.listeners[self.place.listener].name,
+            listener: &self.rules.listener().name,
             local_port: self.destination(told).map_or(self.place.local_port, |address| address.port()),
             tlvs: told.tlvs,
             server_name,
@@ -128,7 +128,8 @@ impl Flows<'_> {
             Choice::Any(route, upstream) => (route, upstream),
             Choice::Known(home) => (home.route, home.upstream),
         };
-        let cluster = self.worker.cluster(upstream);
+        let cluster = Rc::clone(self.rules.generation.cluster(upstream));
+        let cluster = &*cluster;
         let entered = cluster.enter(Need::Session).map_err(|shed| refusal(shed.cause))?;
         let key = told.key;
         let mut preface = Vec::new();
@@ -144,7 +145,7 @@ impl Flows<'_> {
         let mut attempts = 0;
         let mut fault = None;
         let facts = self.facts(told, server_name, alpn);
-        let wants = Wants::of_flow(&facts, cluster, self.worker.sticky(upstream));
+        let wants = Wants::of_flow(&facts, cluster, self.rules.generation.sticky(upstream));
         while attempts <= cluster.upstream.retry.limit {
             let known = match choice {
                 Choice::Known(home) if attempts == 0 => cluster.endpoint(home.endpoint),
@@ -173,6 +174,7 @@ impl Flows<'_> {
                     let wants = (!wants.is_plain()).then(|| Box::new(wants.into_owned()));
                     let session = Session {
                         key,
+                        rules: self.rules.clone(),
                         home: Home { route, upstream, endpoint: endpoint.id() },
                         endpoint: Rc::clone(&endpoint),
                         socket,
@@ -230,7 +232,7 @@ impl Flows<'_> {
         loop {
             let token = self.sessions.renew(slot);
             let Some(session) = self.sessions.get(slot) else { return false };
-            let cluster = self.worker.cluster(session.home.upstream);
+            let cluster = session.cluster();
             session.tried.add(session.endpoint.id());
             session.endpoint.not_connected(failure);
             let wanted = session.wanted(&session.tried);
@@ -268,7 +270,7 @@ impl Flows<'_> {
         if !session.endpoint.must_end() {
             return true;
         }
-        let cluster = self.worker.cluster(session.home.upstream);
+        let cluster = session.cluster();
         let mut tried = Tried::default();
         for _ in 0..=cluster.upstream.retry.limit {
             let Some(session) = self.sessions.get(slot) else { return false };

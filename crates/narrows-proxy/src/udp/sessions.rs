@@ -1,12 +1,13 @@
 //! The table of sessions: found by the client's address, named by a slot, ended by a deadline.
 
 use crate::Fault;
+use crate::generation::UdpRules;
 use crate::wants::Wants;
 use crate::worker::OpenConnection;
 use foldhash::fast::RandomState;
 use narrows_plan::UpstreamId;
 use narrows_runtime::{DatagramSocket, Outbox, Tick};
-use narrows_upstream::{EndpointId, EndpointState, Entered, Open, Running, Tried, Wanted};
+use narrows_upstream::{Cluster, EndpointId, EndpointState, Entered, Open, Running, Tried, Wanted};
 use narrows_wire::quic::ConnectionId;
 use std::collections::HashMap;
 use std::io;
@@ -66,6 +67,8 @@ impl Count {
 /// A client and its endpoint.
 pub(super) struct Session {
     pub(super) key: FlowKey,
+    /// What it began with; its home is meant there.
+    pub(super) rules: UdpRules,
     pub(super) home: Home,
     pub(super) endpoint: Rc<EndpointState>,
     pub(super) socket: DatagramSocket,
@@ -99,6 +102,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// The cluster that it belongs to.
+    pub(super) fn cluster(&self) -> Rc<Cluster> {
+        Rc::clone(self.rules.generation.cluster(self.home.upstream))
+    }
+
     /// What the next attempt wants of an endpoint.
     pub(super) fn wanted<'w>(&'w self, tried: &'w Tried) -> Wanted<'w> {
         match &self.wants {
