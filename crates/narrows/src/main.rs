@@ -4,8 +4,9 @@ mod check;
 mod demo;
 mod explain;
 mod load;
+mod orders;
 mod run;
-mod signals;
+mod serving;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
