@@ -1,7 +1,8 @@
 //! The life of the control plane, and what a worker holds of it.
 
 use crate::discovery;
-use crate::keeper::{Keeper, Order};
+use crate::keeper::Keeper;
+use crate::orders::{self, Asked, Operator};
 use crate::status;
 use narrows_plan::Plan;
 use narrows_runtime::{Phase, PhaseControl, PhaseWatch, SpawnError, TICK, phases, spawn_thread};
@@ -24,8 +25,6 @@ const FIRST_ANSWERS: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Reports that are heard at most before anything else is looked at again. Workers can make them faster than they are heard.
 const HEARD_AT_ONCE: usize = 256;
-/// Orders of the operator that wait at most.
-const ORDERS: usize = 64;
 
 /// The endpoints of all upstreams, in the order of the plan.
 pub type Memberships = Arc<[Arc<Membership>]>;
@@ -39,7 +38,7 @@ pub struct Control {
     phase: PhaseControl,
     thread: Option<JoinHandle<io::Result<()>>>,
     link: Link,
-    orders: mpsc::Sender<Order>,
+    operator: Operator,
 }
 
 /// What a worker holds of the control plane.
@@ -70,13 +69,13 @@ impl Control {
         let (tell, status) = watch::channel(Arc::from("{}"));
         let tell = status::is_wanted(&plan).then_some(tell);
         let (reporter, reports) = Reporter::new();
-        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (operator, asked) = Operator::new();
         let (known, is_known) = std::sync::mpsc::sync_channel(1);
         let loads: Loads = plan.upstreams.iter().map(|upstream| UpstreamLoad::new(upstream)).collect();
         let shared = Arc::clone(&loads);
         let life = move || async move {
             let keeper = Keeper::new(plan, tls, say, publish, tell, shared);
-            life(keeper, reports, ordered, watched, known).await
+            life(keeper, reports, asked, watched, known).await
         };
         let thread = spawn_thread("control", life)?;
         // A thread that has ended already has nothing more to say.
@@ -85,7 +84,7 @@ impl Control {
             phase,
             thread: Some(thread),
             link: Link { memberships, status, reporter, loads },
-            orders,
+            operator,
         })
     }
 
@@ -94,9 +93,9 @@ impl Control {
         self.link.clone()
     }
 
-    /// Where the operator's orders go.
-    pub fn orders(&self) -> mpsc::Sender<Order> {
-        self.orders.clone()
+    /// The operator's way to it.
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
     }
 }
 
@@ -113,7 +112,7 @@ impl Drop for Control {
 async fn life(
     keeper: Rc<Keeper>,
     mut reports: mpsc::Receiver<Report>,
-    mut orders: mpsc::Receiver<Order>,
+    mut asked: mpsc::Receiver<Asked>,
     mut phase: PhaseWatch,
     known: std::sync::mpsc::SyncSender<()>,
 ) -> io::Result<()> {
@@ -138,7 +137,7 @@ async fn life(
                 keeper.renew_status();
                 let _ = known.take().map(|known| known.send(()));
             }
-            Some(order) = orders.recv() => keeper.obey(order),
+            Some(asked) = asked.recv() => orders::answer(&keeper, asked),
             Some(report) = reports.recv() => {
                 if hear(&keeper, report, &mut reports) {
                     // Checks and discovery run on this thread too.

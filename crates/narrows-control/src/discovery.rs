@@ -28,6 +28,7 @@ use collector::Collector;
 use file::Load;
 use looker::Awaited;
 use narrows_plan::Address;
+pub(crate) use place::written as found_at;
 use source::Source;
 use std::rc::Rc;
 use std::time::Duration;

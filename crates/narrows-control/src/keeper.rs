@@ -4,10 +4,10 @@ use crate::control::{Loads, Memberships};
 use crate::roster::{Found, Roster};
 use crate::schedule::Schedule;
 use crate::status;
-use narrows_plan::{AdminState, Plan, Upstream, UpstreamId};
+use narrows_plan::{Plan, Upstream, UpstreamId};
 use narrows_runtime::Deadlines;
 use narrows_tls::TlsContexts;
-use narrows_upstream::{EndpointId, Report};
+use narrows_upstream::{EndpointId, Report, UpstreamLoad};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,29 +18,6 @@ use tokio::sync::{Notify, watch};
 const STATUS_TICKS: u32 = 10;
 /// How many times as long as a renewal of the status took it rests: 1 % of this thread's time at most.
 const STATUS_REST: u32 = 100;
-
-/// What the operator orders. The admin API sends these; endpoints are named by their label, `10.0.0.1:8080`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// An endpoint shall serve, drain or rest, whatever the configuration says.
-    State {
-        /// Name of the upstream.
-        upstream: Box<str>,
-        /// Label of the endpoint.
-        endpoint: Box<str>,
-        /// The state.
-        state: AdminState,
-    },
-    /// An endpoint shall have another weight; `None` is the configured one.
-    Weight {
-        /// Name of the upstream.
-        upstream: Box<str>,
-        /// Label of the endpoint.
-        endpoint: Box<str>,
-        /// The weight.
-        weight: Option<u32>,
-    },
-}
 
 /// What the tasks of the control plane share.
 pub(crate) struct Keeper {
@@ -109,6 +86,11 @@ impl Keeper {
         &self.rosters[upstream.0 as usize]
     }
 
+    /// What all workers share of an upstream.
+    pub(crate) fn load(&self, upstream: UpstreamId) -> &UpstreamLoad {
+        &self.loads[upstream.0 as usize]
+    }
+
     /// Discovery says which endpoints some sources of an upstream have now. The others' stay.
     pub(crate) fn found(self: &Rc<Self>, upstream: UpstreamId, sources: Vec<(usize, Vec<Found>)>) {
         let next_id = || EndpointId(self.next_id.replace(self.next_id.get() + 1));
@@ -164,15 +146,6 @@ impl Keeper {
         | Report::Seen { upstream, .. }
         | Report::Breaker { upstream, .. }) = report;
         self.roster(upstream).borrow_mut().hear(report);
-    }
-
-    /// The operator has ordered something; an endpoint that does not exist is passed over.
-    pub(crate) fn obey(&self, order: Order) {
-        let (Order::State { upstream, .. } | Order::Weight { upstream, .. }) = &order;
-        let position = self.plan.upstreams.iter().position(|one| one.name == *upstream);
-        if let Some(position) = position {
-            self.rosters[position].borrow_mut().obey(&order, Instant::now());
-        }
     }
 
     /// Tells all workers what has changed, and the operator whose condition did. What was heard since the last time is judged first, all of it at

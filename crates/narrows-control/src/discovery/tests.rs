@@ -2,7 +2,7 @@ use super::dns_server::{DnsServer, Says, address, addresses, on_runtime, service
 use super::*;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use narrows_plan::{Endpoint, Origin, Plan, Resolver, Settings, Upstream, UpstreamId};
+use narrows_plan::{Endpoint, Origin, Plan, Resolver, Upstream, UpstreamId};
 use narrows_tls::TlsContexts;
 use narrows_upstream::EndpointId;
 use std::cell::RefCell;
@@ -26,7 +26,7 @@ fn was_said(part: &str) -> bool {
 
 fn keeper(upstreams: Vec<Upstream>) -> Rc<Keeper> {
     let upstreams = upstreams.into_iter().map(Arc::new).collect();
-    let plan = Plan { files: Vec::new(), settings: Settings::default(), listeners: Vec::new(), upstreams };
+    let plan = Plan { upstreams, ..Plan::default() };
     Keeper::new(Arc::new(plan), TlsContexts::default(), hear, watch::channel([].into()).0, None, [].into())
 }
 
