@@ -20,6 +20,11 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// Where they are.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// Reads the files, with every diagnostic.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod explain;
 mod load;
+mod reload;
 mod run;
 mod signals;
 

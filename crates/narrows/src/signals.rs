@@ -1,5 +1,6 @@
 //! Signals: how the process is told to stop.
 
+use crate::reload::Reloader;
 use narrows_proxy::Running;
 use std::io;
 use std::process::ExitCode;
@@ -30,7 +31,7 @@ impl Signals {
     }
 
     /// Waits for the end of the workers: of their own, or after a graceful stop.
-    pub(crate) fn wait(self, running: Running) -> ExitCode {
+    pub(crate) fn wait(self, running: &Running, reloader: &Reloader) -> ExitCode {
         let Signals { runtime, mut terminate, mut interrupt, mut hang_up } = self;
         let code = runtime.block_on(async {
             let mut interrupts = 0;
@@ -40,7 +41,9 @@ impl Signals {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => interrupts += 1,
                     _ = hang_up.recv() => {
-                        crate::say("narrows: SIGHUP: this version does not reload; restart to take a new configuration");
+                        let reloader = reloader.clone();
+                        // Further signals are heard meanwhile.
+                        tokio::task::spawn_blocking(move || reloader.reload());
                         continue;
                     }
                     () = tokio::time::sleep(LOOK), if draining => {
