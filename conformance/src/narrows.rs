@@ -116,7 +116,7 @@ impl Narrows {
     #[track_caller]
     pub fn new_address(&self, listener: &str) -> String {
         let output = self.output();
-        let found = output.lines().filter_map(listening).filter(|(name, _)| name == listener).last();
+        let found = output.lines().filter_map(listening).rfind(|(name, _)| name == listener);
         found.unwrap_or_else(|| panic!("{listener} is not in {output}")).1
     }
 

@@ -55,7 +55,7 @@ fn an_address_that_is_taken_refuses_the_whole_configuration() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let narrows = Narrows::start(&to(&[&one], ""));
     let further = format!("  other:\n    bind: {}\n    upstream: app\n", taken.local_addr().unwrap());
-    narrows.folder.write("narrows.yaml", &to(&[&one], &further));
+    narrows.folder.write("narrows.yaml", to(&[&one], &further));
     narrows.signal("HUP");
     until("it is refused", || narrows.output().contains("narrows: not reloaded"));
     assert!(narrows.output().contains("another process listens there"), "{}", narrows.output());
