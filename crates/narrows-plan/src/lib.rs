@@ -8,7 +8,9 @@
 //! Invariant: this crate does no I/O, knows no dialect and imports no other room.
 
 mod balance;
+mod changes;
 pub mod defaults;
+mod describe;
 mod expression;
 mod facts;
 mod health;
@@ -29,6 +31,8 @@ mod udp;
 mod upstream;
 
 pub use balance::{Balance, Balancing};
+pub use changes::{Change, Changes, Kind, What};
+pub use describe::describe;
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
 pub use facts::{Fact, Facts};
 pub use health::{

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The sockets of one configuration. Those that the next one has as well are the same there.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sockets {
     open: Vec<(Place, Arc<Open>)>,
 }

@@ -25,12 +25,17 @@ impl Reloader {
     pub(crate) fn reload(&self) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         match self.renew() {
-            Ok(()) => say(&format!("narrows: reloaded; configuration {} is served", self.running.number())),
+            Ok(summary) => {
+                say(&format!(
+                    "narrows: reloaded; configuration {} is served: {summary}",
+                    self.running.number()
+                ));
+            }
             Err(why) => say(&format!("narrows: not reloaded, the configuration stays as it is: {why}")),
         }
     }
 
-    fn renew(&self) -> Result<(), String> {
+    fn renew(&self) -> Result<String, String> {
         if self.files.is_empty() {
             return Err("there is no file to read again".to_owned());
         }
@@ -43,6 +48,7 @@ impl Reloader {
         let Some(Ready { plan, tls }) = ready else { return Err("see above".to_owned()) };
         let workers = plan.settings.workers;
         let before = self.running.bound();
+        let changes = plan.changes_from(&self.running.plan());
         self.running.apply(plan, tls).map_err(|error| error.to_string())?;
         let now = self.running.bound();
         for gone in before.iter().filter(|one| !now.contains(one)) {
@@ -57,6 +63,6 @@ impl Reloader {
                 self.running.workers()
             ));
         }
-        Ok(())
+        Ok(changes.summary())
     }
 }
