@@ -12,7 +12,7 @@ use std::process::ExitCode;
 const STDIN_BYTES: u64 = (16 << 20) + 1;
 
 /// Where configuration is read from.
-#[derive(clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Files {
     /// Configuration files; several are united. `-` alone is standard input
     #[arg(value_name = "FILE", required = true)]
@@ -20,9 +20,9 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Where they are.
-    pub(crate) fn paths(&self) -> &[PathBuf] {
-        &self.files
+    /// The same, to be read again later; `None` for standard input, which is read once.
+    pub(crate) fn again(&self) -> Option<Files> {
+        (!self.files.iter().any(|path| path.as_os_str() == "-")).then(|| self.clone())
     }
 
     /// Reads the files, with every diagnostic.

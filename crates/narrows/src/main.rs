@@ -5,9 +5,10 @@ mod demo;
 mod diff;
 mod explain;
 mod load;
+mod orders;
 mod reload;
 mod run;
-mod signals;
+mod serving;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;

@@ -1,13 +1,9 @@
 //! `narrows run`: from files to a serving process.
 
-use crate::load::{Files, Ready, complete, show};
-use crate::reload::Reloader;
-use crate::signals::{Signals, raise_descriptor_limit};
-use crate::{fail, say};
-use narrows_proxy::{Running, Server};
-use std::path::PathBuf;
+use crate::fail;
+use crate::load::{Files, complete, show};
+use crate::serving::{Serving, Source};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 pub(crate) const HELP: &str = "Examples:
   narrows run narrows.yaml
@@ -36,44 +32,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let ready = complete(&mut loaded);
     show(&loaded.diagnostics);
     let Some(ready) = ready else { return ExitCode::FAILURE };
-    match Serving::start(arguments.files.paths(), ready, arguments.workers.map(usize::from)) {
+    let source = Source { files: arguments.files.again(), workers: arguments.workers.map(usize::from) };
+    match Serving::start(ready, source) {
         Ok(serving) => serving.until_stopped(),
         Err(message) => fail(&message),
-    }
-}
-
-/// A plan that is being served.
-pub(crate) struct Serving {
-    signals: Signals,
-    running: Arc<Running>,
-    reloader: Reloader,
-}
-
-impl Serving {
-    /// Binds every address, starts the workers and says where they listen.
-    ///
-    /// # Errors
-    /// A sentence; then nothing is left behind.
-    pub(crate) fn start(files: &[PathBuf], ready: Ready, workers: Option<usize>) -> Result<Self, String> {
-        let Ready { plan, tls } = ready;
-        raise_descriptor_limit();
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = workers.or(plan.settings.workers).unwrap_or_else(cores);
-        let signals = Signals::catch().map_err(|error| format!("cannot catch signals: {error}"))?;
-        let server = Server::bind(plan, tls, workers).map_err(|error| error.to_string())?;
-        let bound = server.bound();
-        let running = server.start().map_err(|error| error.to_string())?;
-        for socket in bound {
-            say(&format!("narrows: listening on {socket}"));
-        }
-        say("narrows: ready");
-        let running = Arc::new(running);
-        let reloader = Reloader::new(files, &running);
-        Ok(Serving { signals, running, reloader })
-    }
-
-    /// Serves until a signal ends it.
-    pub(crate) fn until_stopped(self) -> ExitCode {
-        self.signals.wait(&self.running, &self.reloader)
     }
 }
