@@ -5,6 +5,7 @@
 //! [`Membership`](narrows_upstream::Membership). Workers never wait for this thread, and go on with what they know when it is busy.
 
 mod agent;
+mod charge;
 mod check;
 mod control;
 mod discovery;
@@ -19,6 +20,6 @@ mod seeds;
 mod state;
 mod status;
 
-pub use control::{Control, ControlError, Link, Loads, Memberships};
+pub use control::{Control, ControlError, Link, Loads, Memberships, Prepared};
 pub use orders::{Obeyed, Operator, Order, OrderError};
 pub use state::{AgentState, EndpointState, HealthState, LastAnswer, LastCheck, OrderedState, UpstreamState};

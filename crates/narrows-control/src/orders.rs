@@ -1,10 +1,11 @@
 //! What the operator asks of the control plane while it runs, and what it answers.
 
+use crate::charge::Charge;
 use crate::discovery::found_at;
 use crate::keeper::Keeper;
 use crate::roster::Found;
 use crate::state::{self, EndpointState, UpstreamState};
-use narrows_plan::{AdminState, Endpoint, UpstreamId};
+use narrows_plan::{AdminState, Endpoint};
 use std::rc::Rc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -154,10 +155,10 @@ impl Operator {
 pub(crate) fn answer(keeper: &Rc<Keeper>, asked: Asked) {
     match asked {
         Asked::States(sender) => {
-            let _ = sender.send(keeper.upstreams().map(|(id, _)| state_of(keeper, id)).collect());
+            let _ = sender.send(keeper.order().iter().map(|charge| state_of(charge)).collect());
         }
         Asked::State(name, sender) => {
-            let _ = sender.send(named(keeper, &name).map(|id| state_of(keeper, id)));
+            let _ = sender.send(named(keeper, &name).map(|charge| state_of(&charge)));
         }
         Asked::Obey(order, sender) => {
             let _ = sender.send(obey(keeper, order));
@@ -165,64 +166,67 @@ pub(crate) fn answer(keeper: &Rc<Keeper>, asked: Asked) {
     }
 }
 
-fn state_of(keeper: &Keeper, id: UpstreamId) -> UpstreamState {
-    let upstream = &keeper.plan.upstreams[id.0 as usize];
-    state::of_upstream(upstream, &keeper.roster(id).borrow(), keeper.load(id))
+fn state_of(charge: &Charge) -> UpstreamState {
+    state::of_upstream(&charge.upstream(), &charge.roster.borrow(), &charge.load())
 }
 
-fn endpoint_of(keeper: &Keeper, id: UpstreamId, label: &str) -> Result<EndpointState, OrderError> {
-    let upstream = &keeper.plan.upstreams[id.0 as usize];
-    let roster = keeper.roster(id).borrow();
+fn endpoint_of(charge: &Charge, label: &str) -> Result<EndpointState, OrderError> {
+    let upstream = charge.upstream();
+    let roster = charge.roster.borrow();
     let found = roster.entries.iter().find(|entry| *entry.member.label == *label);
-    found.map(|entry| state::of_endpoint(upstream, entry)).ok_or_else(|| OrderError::UnknownEndpoint {
+    found.map(|entry| state::of_endpoint(&upstream, entry)).ok_or_else(|| OrderError::UnknownEndpoint {
         upstream: upstream.name.clone(),
         name: label.into(),
         known: roster.entries.iter().map(|entry| entry.member.label.clone()).collect(),
     })
 }
 
-fn named(keeper: &Keeper, name: &str) -> Result<UpstreamId, OrderError> {
-    let found = keeper.upstreams().find(|(_, upstream)| *upstream.name == *name);
-    found.map(|(id, _)| id).ok_or_else(|| OrderError::UnknownUpstream {
-        name: name.into(),
-        known: keeper.upstreams().map(|(_, upstream)| upstream.name.clone()).collect(),
-    })
+fn named(keeper: &Keeper, name: &str) -> Result<Rc<Charge>, OrderError> {
+    let mut order = keeper.order();
+    match order.iter().position(|charge| *charge.upstream().name == *name) {
+        Some(place) => Ok(order.swap_remove(place)),
+        None => Err(OrderError::UnknownUpstream {
+            name: name.into(),
+            known: order.iter().map(|charge| charge.upstream().name.clone()).collect(),
+        }),
+    }
 }
 
 fn obey(keeper: &Rc<Keeper>, order: Order) -> Obeyed {
     match order {
         Order::Change { upstream, endpoint, state, weight } => {
-            let id = named(keeper, &upstream)?;
-            endpoint_of(keeper, id, &endpoint)?;
-            keeper.roster(id).borrow_mut().order(&endpoint, state, weight, Instant::now());
+            let charge = named(keeper, &upstream)?;
+            endpoint_of(&charge, &endpoint)?;
+            charge.roster.borrow_mut().order(&endpoint, state, weight, Instant::now());
             keeper.touch();
-            endpoint_of(keeper, id, &endpoint)
+            endpoint_of(&charge, &endpoint)
         }
         Order::Add { upstream, endpoint } => {
-            let id = named(keeper, &upstream)?;
+            let charge = named(keeper, &upstream)?;
             let found = Found { is_added: true, ..found_at(&endpoint) };
             let label = found.address.to_string();
-            if endpoint_of(keeper, id, &label).is_ok() {
+            if endpoint_of(&charge, &label).is_ok() {
                 return Err(OrderError::Exists { upstream, name: label.into() });
             }
-            let mut added = keeper.roster(id).borrow().source(ADDED).to_vec();
+            let mut added = charge.roster.borrow().source(ADDED).to_vec();
             if added.len() >= MOST_ADDED {
                 return Err(OrderError::TooMany { upstream });
             }
             added.push(found);
-            keeper.found(id, vec![(ADDED, added)]);
-            endpoint_of(keeper, id, &label)
+            keeper.found(charge.key, vec![(ADDED, added)]);
+            endpoint_of(&charge, &label)
         }
         Order::Remove { upstream, endpoint } => {
-            let id = named(keeper, &upstream)?;
-            let left = endpoint_of(keeper, id, &endpoint)?;
-            let mut added = keeper.roster(id).borrow().source(ADDED).to_vec();
+            let charge = named(keeper, &upstream)?;
+            let left = endpoint_of(&charge, &endpoint)?;
+            let mut added = charge.roster.borrow().source(ADDED).to_vec();
             let before = added.len();
             added.retain(|found| found.address.to_string() != *endpoint);
-            if added.len() == before {
+            // What the configuration has too stays when it is no longer added; that would be no removal.
+            if added.len() == before || !left.added {
                 return Err(OrderError::Configured { upstream, name: endpoint });
             }
-            keeper.found(id, vec![(ADDED, added)]);
+            keeper.found(charge.key, vec![(ADDED, added)]);
             Ok(left)
         }
     }

@@ -9,7 +9,9 @@
 
 mod admin;
 mod balance;
+mod changes;
 pub mod defaults;
+mod describe;
 mod expression;
 mod facts;
 mod health;
@@ -31,6 +33,8 @@ mod upstream;
 
 pub use admin::{Admin, AdminApi};
 pub use balance::{Balance, Balancing};
+pub use changes::{Change, Changes, Kind, What};
+pub use describe::describe;
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
 pub use facts::{Fact, Facts};
 pub use health::{
@@ -66,7 +70,7 @@ pub use upstream::{
 use std::sync::Arc;
 
 /// One whole configuration, ready to run.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Plan {
     /// Names of the files that the configuration came from; [`FileId`] is the index.
     pub files: Vec<String>,

@@ -1,11 +1,12 @@
 //! What holds for the whole process.
 
 use crate::defaults;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Process-wide settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// Number of workers; `None` means one per core.
     pub workers: Option<usize>,
@@ -32,7 +33,8 @@ impl Default for Settings {
 }
 
 /// Where access records go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AccessLog {
     /// Nowhere; nothing is formatted.
     Off,
@@ -45,7 +47,8 @@ pub enum AccessLog {
 }
 
 /// How an access record is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// One line, the combined format followed by `key=value` pairs.
     Text,

@@ -6,8 +6,10 @@
 
 mod answer;
 mod client;
+mod configuration;
 mod connection;
 mod downstream;
+mod entrances;
 mod exchange;
 mod fault;
 mod flow;
@@ -26,6 +28,7 @@ mod run;
 mod say;
 mod secure;
 mod server;
+mod sockets;
 mod sticky;
 mod tcp;
 mod tunnel;

@@ -12,7 +12,7 @@ mod stream;
 mod udp;
 mod worker;
 
-pub use accept::{Accepted, accept};
+pub use accept::{Accepted, Stop, accept};
 pub use buffers::{Buffer, Buffers};
 pub use deadline::{Deadlines, TICK, Tick, Watch};
 pub use socket::{BindError, BoundSocket, bind};

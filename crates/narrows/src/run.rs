@@ -11,6 +11,7 @@ pub(crate) const HELP: &str = "Examples:
   generate-config | narrows run -
 
 Every address is listened on before `narrows: ready` is printed, or none is and the exit status is 1.
+SIGHUP reads the files again; when anything is wrong with them, what is served stays as it is.
 SIGTERM or Ctrl-C stop gracefully: no new connection, running requests are finished within
 `settings.drain`, exit status 0. A second Ctrl-C ends at once, exit status 130.";
 

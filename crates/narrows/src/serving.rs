@@ -2,9 +2,11 @@
 
 use crate::load::{Files, Ready};
 use crate::orders::{Order, Orders};
+use crate::reload::Reloader;
 use crate::say;
 use narrows_proxy::{Running, Server};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -17,7 +19,6 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     /// Its files; `None` where it cannot be read again, as standard input.
-    #[allow(dead_code, reason = "a reload reads them again")]
     pub(crate) files: Option<Files>,
     /// Workers, as the command line has them.
     pub(crate) workers: Option<usize>,
@@ -27,8 +28,7 @@ pub(crate) struct Source {
 pub(crate) struct Serving {
     runtime: Runtime,
     orders: Orders,
-    running: Running,
-    #[allow(dead_code, reason = "a reload reads it again")]
+    running: Arc<Running>,
     source: Source,
 }
 
@@ -57,11 +57,9 @@ impl Serving {
             Orders::catch().map_err(uncaught)?
         };
         let server = Server::bind(plan, tls, workers).map_err(|error| error.to_string())?;
-        let bound = server.bound().to_vec();
-        let running = server.start().map_err(|error| error.to_string())?;
-        for socket in bound {
-            let narrows_proxy::Bound { listener, protocol, address } = socket;
-            say(&format!("narrows: listening on {address} (listener {listener}, {protocol})"));
+        let running = Arc::new(server.start().map_err(|error| error.to_string())?);
+        for socket in running.bound() {
+            say(&format!("narrows: listening on {socket}"));
         }
         say("narrows: ready");
         Ok(Serving { runtime, orders, running, source })
@@ -69,8 +67,9 @@ impl Serving {
 
     /// Serves until an order ends it.
     pub(crate) fn until_stopped(self) -> ExitCode {
-        let Serving { runtime, mut orders, running, source: _ } = self;
-        match runtime.block_on(life(&mut orders, &running)) {
+        let Serving { runtime, mut orders, running, source } = self;
+        let reloader = Reloader::new(source.files, &running);
+        match runtime.block_on(life(&mut orders, &running, &reloader)) {
             End::Interrupted => {
                 say("narrows: interrupted twice, ending now");
                 running.stop();
@@ -86,7 +85,7 @@ impl Serving {
 }
 
 /// The life of the process once it serves: one order after the other.
-async fn life(orders: &mut Orders, running: &Running) -> End {
+async fn life(orders: &mut Orders, running: &Running, reloader: &Reloader) -> End {
     let mut interrupts = 0;
     let mut draining = false;
     loop {
@@ -103,7 +102,9 @@ async fn life(orders: &mut Orders, running: &Running) -> End {
             Order::Stop => {}
             Order::Interrupt => interrupts += 1,
             Order::Reload(asker) => {
-                asker.answer(Err("this version does not reload; restart to take a new configuration".into()));
+                let reloader = reloader.clone();
+                // It may take seconds; other orders are heard meanwhile.
+                tokio::task::spawn_blocking(move || asker.answer(reloader.reload()));
                 continue;
             }
             Order::Reopen(asker) => {
