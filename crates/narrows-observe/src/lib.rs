@@ -9,6 +9,6 @@ mod calendar;
 mod digits;
 
 pub use access_log::{AccessLog, LogSink};
-pub use access_record::{AccessRecord, Datagrams};
+pub use access_record::{AccessRecord, Datagrams, Ender, Ids, Stage, Termination, Timings, TlsRecord};
 pub use calendar::Calendar;
 pub use digits::{write_address, write_number};

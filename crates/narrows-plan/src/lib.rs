@@ -36,7 +36,7 @@ pub use balance::{Balance, Balancing};
 pub use changes::{Change, Changes, Kind, What};
 pub use describe::describe;
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
-pub use facts::{Fact, Facts};
+pub use facts::{Fact, Facts, NoFacts};
 pub use health::{
     AgentCheck, CheckKind, Expect, HealthCheck, HttpCheck, LatencyOutlier, PassiveCheck, StartState,
     SuccessRate,

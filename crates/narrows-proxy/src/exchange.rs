@@ -29,11 +29,11 @@ pub(crate) async fn life(
     received: Received,
     last: bool,
 ) -> Next {
-    let started = worker.log.as_ref().map(|_| Instant::now());
+    let started = Instant::now();
     let mut memory = worker.take_memory();
     let mut exchange =
         Exchange { worker, generation, listener, downstream, last, outcome: Outcome::default() };
-    let next = match exchange.read_head(received, &mut memory).await {
+    let next = match exchange.read_head(received, started, &mut memory).await {
         Ok(()) => exchange.serve(&mut memory).await,
         // The client left before it asked for anything.
         Err(None) => {
@@ -45,10 +45,8 @@ pub(crate) async fn life(
             exchange.refuse(fault, &mut memory.answer).await
         }
     };
-    if let Some(started) = started {
-        let Exchange { outcome, .. } = &exchange;
-        record::add(worker, generation, listener, exchange.downstream, &memory, started, outcome);
-    }
+    let Exchange { outcome, .. } = &exchange;
+    record::add(worker, generation, listener, exchange.downstream, &memory, started, outcome);
     worker.keep_memory(memory);
     next
 }
@@ -79,10 +77,12 @@ impl<'a> Exchange<'a, '_> {
     async fn read_head(
         &mut self,
         received: Received,
+        started: Instant,
         memory: &mut ExchangeMemory,
     ) -> Result<(), Option<Fault>> {
         let limits = head_limits(self.listener);
         let Received { mut buffer, mut length } = received;
+        let mut is_whole = true;
         let Downstream { stream, watch, .. } = &mut *self.downstream;
         memory.head.clear();
         watch.set(self.listener.timeouts.head);
@@ -107,6 +107,10 @@ impl<'a> Exchange<'a, '_> {
                 Poll::Pending => watch.poll_expired(context).map(|()| Err(Some(Fault::RequestHeadTimedOut))),
             });
             length += read.await?;
+            is_whole = false;
+        }
+        if !is_whole {
+            self.outcome.timings.head = Some(started.elapsed());
         }
         let head_length = memory.head.length;
         memory.bytes.clear();
@@ -279,7 +283,10 @@ impl<'a> Exchange<'a, '_> {
         self.outcome.fault = answer.fault();
         self.downstream.watch.set(self.listener.timeouts.write_idle);
         match self.downstream.write_all(out).await {
-            Ok(()) => self.outcome.sent = answer.body_length(method) as u64,
+            Ok(()) => {
+                self.outcome.sent = answer.body_length(method) as u64;
+                self.outcome.head_sent = head_length(out.len(), answer.body_length(method));
+            }
             Err(fault) => {
                 self.outcome.fault = Some(fault);
                 return Next::Close;
@@ -287,4 +294,9 @@ impl<'a> Exchange<'a, '_> {
         }
         if keep_alive { Next::KeepAlive } else { Next::Linger }
     }
+}
+
+/// How much of what was sent is not the body.
+fn head_length(all: usize, body: usize) -> u64 {
+    all.saturating_sub(body) as u64
 }

@@ -31,6 +31,7 @@ mod server;
 mod sockets;
 mod sticky;
 mod tcp;
+mod termination;
 mod tunnel;
 mod udp;
 mod wants;

@@ -6,11 +6,12 @@ use crate::gate::{self, Arrival};
 use crate::generation::Generation;
 use crate::preface::preface;
 use crate::queueing::{self, Reserved};
+use crate::termination::{Progress, termination};
 use crate::tunnel::{self, Ends, Moved};
 use crate::wants::Wants;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{Fault, record, secure};
-use narrows_observe::AccessRecord;
+use narrows_observe::{AccessRecord, Timings};
 use narrows_plan::{Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
 use narrows_upstream::{Cluster, Connection, EndpointState, Need, Purpose, Tried, Unavailable, Wanted};
@@ -28,6 +29,7 @@ struct Outcome<'a> {
     endpoint: Option<Rc<EndpointState>>,
     attempts: u32,
     server_name: String,
+    timings: Timings,
     moved: Moved,
 }
 
@@ -238,12 +240,20 @@ async fn connect<'a>(
         }
         let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
             Ok(reserved) => reserved,
-            Err(Unavailable::Full) => Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await?,
+            Err(Unavailable::Full) => {
+                let since = Instant::now();
+                let waited = Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await;
+                outcome.timings.queue = Some(outcome.timings.queue.unwrap_or_default() + since.elapsed());
+                waited?
+            }
             Err(why) => return Err(fault.unwrap_or(why.into())),
         };
         outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;
-        match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
+        let since = Instant::now();
+        let connected = endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await;
+        outcome.timings.connect = Some(since.elapsed());
+        match connected {
             Ok(connection) => {
                 client.wants.reached(&endpoint);
                 return Ok((connection, (endpoint, running)));
@@ -284,17 +294,26 @@ fn add_record(
     started: Instant,
     outcome: &Outcome<'_>,
 ) {
-    let Some(log) = &worker.log else { return };
-    log.add(&AccessRecord {
-        host: &outcome.server_name,
-        bytes_received: outcome.moved.received,
-        bytes_sent: outcome.moved.sent,
-        duration: started.elapsed(),
-        route: outcome.route,
-        upstream: outcome.upstream,
-        endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
-        attempts: outcome.attempts,
-        fault: outcome.moved.fault.map_or("", |fault| fault.meaning().code),
-        ..record::blank(worker, generation, arrival, b"TCP")
-    });
+    let Outcome { attempts, moved, .. } = outcome;
+    let facts =
+        FlowFacts { server_name: &outcome.server_name, ..record::flow_facts(worker, generation, arrival) };
+    let has_moved = moved.received > 0 || moved.sent > 0;
+    let progress = Progress { attempts: *attempts, is_connected: has_moved, is_answered: has_moved };
+    record::tell(
+        worker,
+        &AccessRecord {
+            host: &outcome.server_name,
+            bytes_received: moved.received,
+            bytes_sent: moved.sent,
+            duration: started.elapsed(),
+            timings: outcome.timings,
+            route: outcome.route,
+            upstream: outcome.upstream,
+            endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
+            attempts: *attempts,
+            fault: moved.fault.map_or("", |fault| fault.meaning().code),
+            termination: termination(moved.fault, progress),
+            ..record::blank(worker, generation, arrival, b"TCP", &facts)
+        },
+    );
 }

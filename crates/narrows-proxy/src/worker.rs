@@ -291,6 +291,11 @@ impl Worker {
         self.deadlines.now()
     }
 
+    /// Since 1970, as of now.
+    pub(crate) fn precise(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// Seconds since 1970, as of the last tick.
     pub(crate) fn unix(&self) -> u64 {
         self.unix.get()

@@ -7,6 +7,7 @@ use crate::downstream::Downstream;
 use crate::queueing::{self, Reserved};
 use narrows_upstream::{EndpointState, Need, Unavailable, Wanted};
 use std::rc::Rc;
+use std::time::Instant;
 
 impl Tries<'_> {
     /// The endpoint for the next attempt, none of those that were tried; a place there is reserved.
@@ -31,7 +32,10 @@ impl Tries<'_> {
             Ok(endpoint) => Ok(endpoint),
             // Boxed apart: who need not wait should not carry its size.
             Err(Unavailable::Full) => {
-                let (endpoint, running) = Box::pin(self.wait(downstream, is_received)).await?;
+                let since = Instant::now();
+                let waited = Box::pin(self.wait(downstream, is_received)).await;
+                self.queued.set(Some(self.queued.get().unwrap_or_default() + since.elapsed()));
+                let (endpoint, running) = waited?;
                 self.place.set(Some(running));
                 Ok(endpoint)
             }
