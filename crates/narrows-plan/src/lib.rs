@@ -7,6 +7,7 @@
 //!
 //! Invariant: this crate does no I/O, knows no dialect and imports no other room.
 
+mod admin;
 mod balance;
 mod changes;
 pub mod defaults;
@@ -30,6 +31,7 @@ mod tls;
 mod udp;
 mod upstream;
 
+pub use admin::{Admin, AdminApi};
 pub use balance::{Balance, Balancing};
 pub use changes::{Change, Changes, Kind, What};
 pub use describe::describe;
@@ -74,6 +76,8 @@ pub struct Plan {
     pub files: Vec<String>,
     /// What holds for the whole process.
     pub settings: Settings,
+    /// Where operators reach the process.
+    pub admin: Admin,
     /// What is listened on, in the order of the text.
     pub listeners: Vec<Listener>,
     /// Where traffic goes; [`UpstreamId`] is the index.
