@@ -13,6 +13,7 @@ mod health;
 mod limits;
 mod listener;
 mod loops;
+mod metrics;
 mod mirrors;
 mod pages;
 mod passive;
@@ -72,6 +73,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         }
     }
     plan.admin = lowering.admin(&files, &mut bound);
+    plan.metrics = lowering.metrics(&files, &mut bound);
     if is_readable {
         if plan.listeners.is_empty() && listeners.is_empty() {
             let message = "nothing is listened on";

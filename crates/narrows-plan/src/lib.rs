@@ -17,6 +17,7 @@ mod facts;
 mod health;
 mod limits;
 mod listener;
+mod metrics;
 mod network;
 mod origin;
 mod pattern;
@@ -47,6 +48,7 @@ pub use listener::{
     Listener, PathMatching, Protocol, ServerPolicy, StatusPattern, TcpListener, TcpRoute, TcpTimeouts,
     TrustedProxies,
 };
+pub use metrics::Metrics;
 pub use network::Network;
 pub use origin::{FileId, Origin};
 pub use pattern::Pattern;
@@ -78,6 +80,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Where operators reach the process.
     pub admin: Admin,
+    /// What is counted, and where it is told.
+    pub metrics: Metrics,
     /// What is listened on, in the order of the text.
     pub listeners: Vec<Listener>,
     /// Where traffic goes; [`UpstreamId`] is the index.

@@ -1,6 +1,7 @@
 //! From a plan to running workers, and from one plan to the next.
 
 use crate::configuration::{Configuration, ListenerKeys};
+use crate::metering::{self, Reloads};
 use crate::run;
 use crate::say::say;
 use crate::sockets::Sockets;
@@ -10,10 +11,12 @@ use narrows_observe::LogSink;
 use narrows_plan::{AccessLog, Plan};
 use narrows_runtime::{BindError, Phase, PhaseControl, SpawnError, phases, spawn_thread};
 use narrows_tls::{Reloading, TlsContexts};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// A plan with all its sockets open; nothing is accepted yet.
@@ -119,7 +122,18 @@ impl Server {
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
         let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
-        let present = Arc::new(Configuration { number: 1, plan, tls, stores, prepared, listeners, sockets });
+        let metrics = metering::metrics(&plan, workers, None);
+        let present = Arc::new(Configuration {
+            number: 1,
+            plan,
+            tls,
+            stores,
+            prepared,
+            listeners,
+            sockets,
+            metrics,
+            since: SystemTime::now(),
+        });
         let (publish, configurations) = watch::channel(present);
         let link = control.link();
         let running = Running {
@@ -130,6 +144,7 @@ impl Server {
             sink: Mutex::default(),
             publish,
             changing: Mutex::new(Changing { keys, _reloading: reloading }),
+            reloads: Reloads::default(),
         };
         for number in 0..workers {
             let log = sink.as_ref().map(LogSink::worker_log);
@@ -153,6 +168,7 @@ pub struct Running {
     sink: Mutex<Option<LogSink>>,
     publish: watch::Sender<Arc<Configuration>>,
     changing: Mutex<Changing>,
+    reloads: Reloads,
 }
 
 /// What only a change of the configuration touches.
@@ -181,6 +197,7 @@ impl Running {
         let plan = Arc::new(plan);
         let prepared =
             self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
+        let metrics = metering::metrics(&plan, self.workers, before.metrics.as_ref());
         self.publish.send_replace(Arc::new(Configuration {
             number: before.number + 1,
             plan,
@@ -189,10 +206,30 @@ impl Running {
             prepared,
             listeners,
             sockets,
+            metrics,
+            since: SystemTime::now(),
         }));
         self.control.settle();
         changing._reloading = reloading;
         Ok(())
+    }
+
+    /// All metrics in the format that a scraper asks for with `Accept`: content type and body. `None` where nothing is counted. Takes milliseconds where
+    /// there are thousands of series; no worker waits for it.
+    pub fn scrape(&self, accept: Option<&str>) -> Option<(&'static str, Vec<u8>)> {
+        let configuration = Arc::clone(&self.publish.borrow());
+        let memberships = Arc::clone(&self.control.link().memberships.borrow());
+        metering::scrape(&configuration, &memberships, &self.reloads, accept)
+    }
+
+    /// How many requests, flows and sessions each route has taken since the start, by listener and route; `None` where nothing is counted.
+    pub fn hits(&self) -> Option<HashMap<(Box<str>, Box<str>), u64>> {
+        Some(self.publish.borrow().metrics.as_ref()?.hits())
+    }
+
+    /// Counts a configuration that was not taken.
+    pub fn note_refused_reload(&self) {
+        self.reloads.refused();
     }
 
     /// How many workers there are.

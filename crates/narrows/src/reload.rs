@@ -29,7 +29,10 @@ impl Reloader {
             Ok(summary) => {
                 Ok(format!("reloaded; configuration {} is served: {summary}", self.running.number()))
             }
-            Err(why) => Err(format!("not reloaded, the configuration stays as it is: {why}")),
+            Err(why) => {
+                self.running.note_refused_reload();
+                Err(format!("not reloaded, the configuration stays as it is: {why}"))
+            }
         }
     }
 

@@ -3,11 +3,12 @@
 use super::family::Exemplar;
 use super::{Counter, Distribution, Family, Gauge, Histogram, Kind, Scale, Value};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The route of requests that no other series has room for.
-const OTHER: &str = "_other";
+/// The route of requests that no other series has room for, or where routes are not told apart.
+pub const OTHER: &str = "_other";
 /// Statuses by their first digit; 0 is none.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -111,7 +112,7 @@ impl UpstreamCells {
 /// What one worker counts of itself.
 #[derive(Debug)]
 pub struct WorkerCells {
-    faults: Mutex<BTreeMap<&'static str, u64>>,
+    faults: Mutex<BTreeMap<Box<str>, u64>>,
     lag: Histogram,
     /// The last tick, in milliseconds since 1970.
     pub ticked: Gauge,
@@ -132,8 +133,12 @@ impl Default for WorkerCells {
 
 impl WorkerCells {
     /// Something went wrong, for this cause.
-    pub fn failed(&self, fault: &'static str) {
-        *lock(&self.faults).entry(fault).or_default() += 1;
+    pub fn failed(&self, fault: &str) {
+        let mut faults = lock(&self.faults);
+        match faults.get_mut(fault) {
+            Some(count) => *count += 1,
+            None => drop(faults.insert(fault.into(), 1)),
+        }
     }
 
     /// A tick came so late.
@@ -150,14 +155,47 @@ impl WorkerCells {
 pub struct Metrics {
     workers: Vec<Arc<WorkerCells>>,
     /// Series of routes at most; those that come later are one.
-    series: usize,
+    series: AtomicUsize,
     tables: Mutex<Tables>,
 }
 
-/// The cells of each worker.
-type Cells<T> = Vec<Arc<T>>;
+/// The cells of each worker, under one name.
+#[derive(Debug)]
+struct Cells<T> {
+    of_workers: Vec<Arc<T>>,
+    /// Since when no worker has them any more, as far as anybody looked.
+    unused: Option<Instant>,
+}
 
-#[derive(Debug, Default)]
+impl<T> Default for Cells<T> {
+    fn default() -> Self {
+        Cells { of_workers: Vec::new(), unused: None }
+    }
+}
+
+impl<T> Clone for Cells<T> {
+    fn clone(&self) -> Self {
+        Cells { of_workers: self.of_workers.clone(), unused: self.unused }
+    }
+}
+
+impl<T> Cells<T> {
+    fn iter(&self) -> std::slice::Iter<'_, Arc<T>> {
+        self.of_workers.iter()
+    }
+
+    /// Whether somebody has them, or had them `kept` ago.
+    fn is_fresh(&mut self, now: Instant, kept: Duration) -> bool {
+        if self.iter().any(|cell| Arc::strong_count(cell) > 1) {
+            self.unused = None;
+        } else if now.saturating_duration_since(*self.unused.get_or_insert(now)) >= kept {
+            return false;
+        }
+        true
+    }
+}
+
+#[derive(Debug, Default, Clone)]
 struct Tables {
     /// By listener and route.
     routes: BTreeMap<(Box<str>, Box<str>), Cells<RouteCells>>,
@@ -170,7 +208,7 @@ impl Metrics {
     pub fn new(workers: usize, series: usize) -> Arc<Self> {
         Arc::new(Metrics {
             workers: (0..workers).map(|_| Arc::default()).collect(),
-            series,
+            series: AtomicUsize::new(series),
             tables: Mutex::default(),
         })
     }
@@ -188,7 +226,7 @@ impl Metrics {
     /// A worker's cells of a route. The same over all configurations that have it.
     pub fn route(&self, worker: usize, listener: &str, route: &str) -> Arc<RouteCells> {
         let mut tables = lock(&self.tables);
-        let is_full = tables.routes.len() >= self.series;
+        let is_full = tables.routes.len() >= self.series.load(Ordering::Relaxed);
         let key = (Box::from(listener), Box::from(route));
         let key = if is_full && !tables.routes.contains_key(&key) { (key.0, OTHER.into()) } else { key };
         self.of(worker, tables.routes.entry(key).or_default())
@@ -205,21 +243,24 @@ impl Metrics {
     }
 
     fn of<T: Default>(&self, worker: usize, cells: &mut Cells<T>) -> Arc<T> {
-        if cells.is_empty() {
-            cells.extend((0..self.workers.len()).map(|_| Arc::default()));
+        if cells.of_workers.is_empty() {
+            cells.of_workers.extend((0..self.workers.len()).map(|_| Arc::default()));
         }
-        cells.get(worker).cloned().unwrap_or_default()
+        cells.of_workers.get(worker).cloned().unwrap_or_default()
     }
 
-    /// Forgets the series that nobody counts in any more: those of routes, listeners and upstreams that no worker has.
-    pub fn sweep(&self) {
-        fn is_used<T>(cells: &Cells<T>) -> bool {
-            cells.iter().any(|cell| Arc::strong_count(cell) > 1)
-        }
+    /// Allows another number of series from now on. Those that there are stay.
+    pub fn allow(&self, series: usize) {
+        self.series.store(series, Ordering::Relaxed);
+    }
+
+    /// Forgets the series that nobody has counted in for as long as `kept`: those of routes, listeners and upstreams that no worker has any more.
+    /// Whoever reads them does this afterwards, so that what was counted last is told.
+    pub fn sweep(&self, now: Instant, kept: Duration) {
         let mut tables = lock(&self.tables);
-        tables.routes.retain(|_, cells| is_used(cells));
-        tables.listeners.retain(|_, cells| is_used(cells));
-        tables.upstreams.retain(|_, cells| is_used(cells));
+        tables.routes.retain(|_, cells| cells.is_fresh(now, kept));
+        tables.listeners.retain(|_, cells| cells.is_fresh(now, kept));
+        tables.upstreams.retain(|_, cells| cells.is_fresh(now, kept));
     }
 
     /// Requests that each route took, by listener and route; for the admin API.
@@ -234,11 +275,11 @@ impl Metrics {
 
     /// Everything that was counted.
     pub fn families(&self) -> Vec<Family> {
-        let tables = lock(&self.tables);
+        // Who looks for cells meanwhile does not wait until all is added up.
+        let tables = lock(&self.tables).clone();
         let mut families = self.of_routes(&tables);
         families.extend(of_listeners(&tables));
         families.extend(of_upstreams(&tables));
-        drop(tables);
         families.extend(self.of_workers());
         families
     }
@@ -269,7 +310,7 @@ impl Metrics {
             }
             received.add(&labels, sum(cells.iter().map(|cell| &cell.received)));
             sent.add(&labels, sum(cells.iter().map(|cell| &cell.sent)));
-            let exemplar = cells.iter().find_map(|cell| *lock(&cell.exemplar));
+            let exemplar = cells.iter().filter_map(|cell| *lock(&cell.exemplar)).max_by_key(|told| told.unix);
             push(&mut duration, &labels, Scale::SECONDS, cells.iter().map(|cell| &cell.duration), exemplar);
             push(&mut request_size, &labels, Scale::BYTES, cells.iter().map(|cell| &cell.request_size), None);
             push(
@@ -286,14 +327,16 @@ impl Metrics {
     fn of_workers(&self) -> Vec<Family> {
         let mut faults =
             Family::new("narrows_faults", Kind::Counter, "What went wrong, by the cause (docs/causes.md).");
-        let mut all: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut all: BTreeMap<Box<str>, u64> = BTreeMap::new();
         let mut lag = Family::new(
             "narrows_worker_lag_seconds",
             Kind::Histogram,
             "How late the event loop of a worker looks at its clock, which it does every 100 ms.",
         );
         for (number, worker) in self.workers.iter().enumerate() {
-            lock(&worker.faults).iter().for_each(|(fault, count)| *all.entry(fault).or_default() += count);
+            lock(&worker.faults)
+                .iter()
+                .for_each(|(fault, count)| *all.entry(fault.clone()).or_default() += count);
             let labels = [("worker", &*number.to_string())];
             push(&mut lag, &labels, Scale::SECONDS, std::iter::once(&worker.lag), None);
         }

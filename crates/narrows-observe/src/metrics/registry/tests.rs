@@ -40,7 +40,10 @@ fn series_that_nobody_has_any_more_are_swept_away_and_the_others_stay() {
     let kept = metrics.route(0, "web", "kept");
     kept.ended(200, 0, 0, Duration::ZERO);
     metrics.route(0, "web", "gone").ended(200, 0, 0, Duration::ZERO);
-    metrics.sweep();
+    let (now, kept_for) = (Instant::now(), Duration::from_secs(300));
+    metrics.sweep(now, kept_for);
+    assert!(text(&metrics).contains("route=\"gone\""), "it is told for a while");
+    metrics.sweep(now + kept_for, kept_for);
     let text = text(&metrics);
     assert!(text.contains("route=\"kept\"") && !text.contains("route=\"gone\""), "{text}");
 }
