@@ -16,4 +16,4 @@ pub use exposition::{Exposition, render};
 pub use family::{Family, Kind, Sample, Value};
 pub use histogram::{Distribution, Histogram, Scale};
 pub use process::process_families;
-pub use registry::{ListenerCells, Metrics, OTHER, RouteCells, UpstreamCells, WorkerCells};
+pub use registry::{Hits, ListenerCells, Metrics, OTHER, RouteCells, UpstreamCells, WorkerCells};

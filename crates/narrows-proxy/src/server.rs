@@ -8,10 +8,10 @@ use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
 use narrows_control::Control;
 use narrows_observe::LogSink;
+use narrows_observe::metrics::Hits;
 use narrows_plan::{AccessLog, Plan};
 use narrows_runtime::{BindError, Phase, PhaseControl, SpawnError, phases, spawn_thread};
 use narrows_tls::{Reloading, TlsContexts};
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -223,7 +223,7 @@ impl Running {
     }
 
     /// How many requests, flows and sessions each route has taken since the start, by listener and route; `None` where nothing is counted.
-    pub fn hits(&self) -> Option<HashMap<(Box<str>, Box<str>), u64>> {
+    pub fn hits(&self) -> Option<Hits> {
         Some(self.publish.borrow().metrics.as_ref()?.hits())
     }
 

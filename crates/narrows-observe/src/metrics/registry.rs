@@ -195,6 +195,9 @@ impl<T> Cells<T> {
     }
 }
 
+/// Requests, flows and sessions by listener and route.
+pub type Hits = HashMap<(String, String), u64>;
+
 #[derive(Debug, Default, Clone)]
 struct Tables {
     /// By listener and route.
@@ -264,11 +267,11 @@ impl Metrics {
     }
 
     /// Requests that each route took, by listener and route; for the admin API.
-    pub fn hits(&self) -> HashMap<(Box<str>, Box<str>), u64> {
+    pub fn hits(&self) -> Hits {
         let tables = lock(&self.tables);
         let hits = tables.routes.iter().map(|(key, cells)| {
             let classes = cells.iter().flat_map(|cell| &cell.classes);
-            (key.clone(), classes.map(Counter::get).sum())
+            ((key.0.to_string(), key.1.to_string()), classes.map(Counter::get).sum())
         });
         hits.collect()
     }
