@@ -2,6 +2,7 @@
 
 mod admin;
 mod endpoint;
+mod explain;
 mod health;
 mod keys;
 mod limits;
@@ -20,6 +21,7 @@ use narrows_plan::defaults;
 
 pub(crate) use admin::{Admin, AdminTls};
 pub(crate) use endpoint::{AdminState, Endpoint};
+pub(crate) use explain::Explain;
 pub(crate) use health::{AgentCheck, Bytes, Expect, HealthCheck, HttpCheck, StartState};
 pub(crate) use keys::{Name, StatusKey, is_token};
 pub(crate) use limits::{AdaptiveConcurrency, Breaker};
@@ -70,6 +72,8 @@ table! {
         admin: TextOr<Admin> = otherwise("a Unix socket at the usual place"),
         /// What is counted: `on`, `off`, or a table; see metrics.md.
         metrics: Switch<Metrics> = "on",
+        /// Explanations of single requests, for who has the key; see explain.md.
+        explain: Explain = otherwise("nobody gets one so"),
         /// What is listened on, by name.
         listeners: Map<Name, Listener> = OPTIONAL,
         /// Where traffic goes, by name.

@@ -1,6 +1,7 @@
 //! From a plan to running workers, and from one plan to the next.
 
 use crate::configuration::{Configuration, ListenerKeys};
+use crate::explain::{Ask, BadKey, ExplainKey, Listening, Taps, TooManyTaps};
 use crate::metering::{self, Reloads};
 use crate::run;
 use crate::say::say;
@@ -14,6 +15,7 @@ use narrows_runtime::{BindError, Phase, PhaseControl, SpawnError, phases, spawn_
 use narrows_tls::{Reloading, TlsContexts};
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -25,6 +27,7 @@ pub struct Server {
     plan: Arc<Plan>,
     tls: TlsContexts,
     stores: StickyStores,
+    explain: Option<Arc<ExplainKey>>,
     sink: Option<LogSink>,
     workers: usize,
     keys: ListenerKeys,
@@ -74,6 +77,16 @@ pub enum StartError {
     /// The key of signed cookies cannot be had.
     #[error(transparent)]
     Secret(#[from] BadSecret),
+    /// The key of headers that let a request be explained cannot be had.
+    #[error("{place}: explain: {}: {source}", .path.display())]
+    ExplainKey {
+        /// `file:line:column`.
+        place: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BadKey,
+    },
     /// The system gives no thread to look at the files of certificates.
     #[error("cannot watch the certificates: {0}")]
     Reloading(#[source] io::Error),
@@ -92,6 +105,7 @@ impl Server {
     /// The first thing that cannot be had; everything else is let go of.
     pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
         let stores = StickyStores::new(&plan, None)?;
+        let explain = explain_key(&plan)?;
         let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
             path: match &plan.settings.access_log {
                 AccessLog::File(path) => path.display().to_string(),
@@ -104,7 +118,7 @@ impl Server {
         let named = keys.of(&plan);
         let sockets = Sockets::default().renew(&plan, &named, workers)?;
         let listeners = keys.places(&named);
-        Ok(Server { plan: Arc::new(plan), tls, stores, sink, workers, keys, listeners, sockets })
+        Ok(Server { plan: Arc::new(plan), tls, stores, explain, sink, workers, keys, listeners, sockets })
     }
 
     /// Where the listeners listen, in the order of the configuration.
@@ -117,7 +131,7 @@ impl Server {
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
     pub fn start(self) -> Result<Running, StartError> {
-        let Server { plan, tls, stores, sink, workers, keys, listeners, sockets } = self;
+        let Server { plan, tls, stores, explain, sink, workers, keys, listeners, sockets } = self;
         let (phases, phase) = phases();
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
@@ -128,6 +142,7 @@ impl Server {
             plan,
             tls,
             stores,
+            explain,
             prepared,
             listeners,
             sockets,
@@ -143,19 +158,32 @@ impl Server {
             workers,
             sink: Mutex::default(),
             publish,
+            taps: Taps::default(),
             changing: Mutex::new(Changing { keys, _reloading: reloading }),
             reloads: Reloads::default(),
         };
         for number in 0..workers {
             let log = sink.as_ref().map(LogSink::worker_log);
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
-            let life = move || run::life(number, workers, configurations, link, log, phase);
+            let taps = running.taps.clone();
+            let life = move || run::life(number, workers, configurations, link, log, taps, phase);
             let thread = spawn_thread(&format!("worker-{number}"), life)?;
             running.threads().push(thread);
         }
         *running.sink.lock().unwrap_or_else(PoisonError::into_inner) = sink;
         Ok(running)
     }
+}
+
+/// The key of headers that let a request be explained, where one is named.
+fn explain_key(plan: &Plan) -> Result<Option<Arc<ExplainKey>>, StartError> {
+    let Some(explain) = &plan.explain else { return Ok(None) };
+    let bad = |source| StartError::ExplainKey {
+        place: plan.locate(explain.secret.origin),
+        path: explain.secret.path.clone(),
+        source,
+    };
+    Ok(Some(Arc::new(ExplainKey::read(&explain.secret.path).map_err(bad)?)))
 }
 
 /// Running workers. Dropping it stops them at once and waits for them.
@@ -167,6 +195,7 @@ pub struct Running {
     workers: usize,
     sink: Mutex<Option<LogSink>>,
     publish: watch::Sender<Arc<Configuration>>,
+    taps: Taps,
     changing: Mutex<Changing>,
     reloads: Reloads,
 }
@@ -190,6 +219,7 @@ impl Running {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = Arc::clone(&self.publish.borrow());
         let stores = StickyStores::new(&plan, Some((&before.plan, &before.stores)))?;
+        let explain = explain_key(&plan)?;
         let named = changing.keys.of(&plan);
         let sockets = before.sockets.renew(&plan, &named, self.workers)?;
         let listeners = changing.keys.places(&named);
@@ -203,6 +233,7 @@ impl Running {
             plan,
             tls,
             stores,
+            explain,
             prepared,
             listeners,
             sockets,
@@ -230,6 +261,20 @@ impl Running {
     /// Counts a configuration that was not taken.
     pub fn note_refused_reload(&self) {
         self.reloads.refused();
+    }
+
+    /// Has requests, flows and sessions explained that begin from now on, until the result is dropped. Costs those that nobody asks for a look at one
+    /// value.
+    ///
+    /// # Errors
+    /// When too many ask already.
+    pub fn explain(&self, ask: Ask) -> Result<Listening, TooManyTaps> {
+        self.taps.ask(ask)
+    }
+
+    /// Headers for an explanation that granted nothing, since the configuration is in force.
+    pub fn refused_explanations(&self) -> u64 {
+        self.publish.borrow().explain.as_ref().map_or(0, |key| key.refused())
     }
 
     /// How many workers there are.

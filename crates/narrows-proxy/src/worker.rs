@@ -2,6 +2,7 @@
 
 use crate::configuration::Configuration;
 use crate::counting::Counting;
+use crate::explain::Asked;
 use crate::generation::{Generation, ListenerKey};
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
@@ -43,6 +44,8 @@ pub(crate) struct Worker {
     told: RefCell<Memberships>,
     /// Which requests are copied.
     pub(crate) mirrors: Mirrors,
+    /// What is to be explained.
+    pub(crate) asked: Asked,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -106,6 +109,7 @@ impl Worker {
             log,
             counting: Counting::new(number, first),
             mirrors: Mirrors::new(number as u32),
+            asked: Asked::default(),
             link,
             draining: Cell::new(false),
             open: Cell::new(0),
