@@ -14,7 +14,6 @@ mod health;
 mod limits;
 mod listener;
 mod loops;
-mod metrics;
 mod mirrors;
 mod pages;
 mod passive;
@@ -74,7 +73,6 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         }
     }
     plan.admin = lowering.admin(&files, &mut bound);
-    plan.metrics = lowering.metrics(&files, &mut bound);
     plan.explain = lowering.explain(&files);
     if is_readable {
         if plan.listeners.is_empty() && listeners.is_empty() {

@@ -31,9 +31,7 @@ pub(crate) async fn end_tls(
 ) -> Option<Stream> {
     let started = Instant::now();
     watch.set(acceptor.timeout());
-    let accepted = accept(worker, acceptor, stream, watch).await?;
-    worker.counting.shook_hands(arrival.place.listener, accepted.as_ref().ok().map(|(_, facts)| facts));
-    match accepted {
+    match accept(worker, acceptor, stream, watch).await? {
         Ok((stream, facts)) => {
             arrival.tls = Some(Rc::new(facts));
             Some(stream)

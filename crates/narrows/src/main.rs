@@ -8,7 +8,6 @@ mod load;
 mod orders;
 mod reload;
 mod run;
-mod scrape;
 mod serving;
 
 use clap::{CommandFactory, Parser, Subcommand};
