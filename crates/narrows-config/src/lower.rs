@@ -14,6 +14,7 @@ mod health;
 mod limits;
 mod listener;
 mod loops;
+mod metrics;
 mod mirrors;
 mod pages;
 mod passive;
@@ -73,6 +74,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         }
     }
     plan.admin = lowering.admin(&files, &mut bound);
+    plan.metrics = lowering.metrics(&files, &mut bound);
     plan.explain = lowering.explain(&files);
     if is_readable {
         if plan.listeners.is_empty() && listeners.is_empty() {

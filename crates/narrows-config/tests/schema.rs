@@ -56,6 +56,9 @@ fn every_key_has_a_description_and_no_table_takes_others() {
 const PLACES: &[(&str, &str)] = &[
     ("Configuration", "KEY: []\n"),
     ("Settings", "settings: { KEY: [] }\n"),
+    ("Admin", "admin: { KEY: [] }\n"),
+    ("AdminTls", "admin: { tls: { KEY: [] } }\n"),
+    ("Metrics", "metrics: { KEY: [] }\n"),
     ("Listener", "listeners: { web: { KEY: [] } }\n"),
     ("ProxyProtocol", "listeners: { web: { proxy_protocol: { KEY: [] } } }\n"),
     ("ListenerTls", "listeners: { web: { tls: { KEY: [] } } }\n"),

@@ -7,6 +7,7 @@ mod access_log;
 mod access_record;
 mod calendar;
 mod digits;
+pub mod metrics;
 
 pub use access_log::{AccessLog, LogSink};
 pub use access_record::{AccessRecord, Datagrams, Ender, Ids, Stage, Termination, Timings, TlsRecord};
