@@ -44,7 +44,7 @@ pub use explain::{
     Ask, AttemptSeen, BadKey, CandidateSeen, ConditionSeen, ExplainKey, Explanation, Grant, HeadLine, Heard,
     Listening, Mark, RouteSeen, RuleSeen, StageTimes, TooManyTaps,
 };
-pub use fault::{Fault, Meaning, Side};
+pub use fault::{Advice, Cause, Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
