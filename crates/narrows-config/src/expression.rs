@@ -24,6 +24,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) tcp: bool,
     /// Whether there is a response.
     pub(crate) response: bool,
+    /// Whether everything is over: it stands in an access log.
+    pub(crate) record: bool,
     /// Whether it decides which route is taken.
     pub(crate) condition: bool,
     /// The pattern whose groups `captures` reads.
