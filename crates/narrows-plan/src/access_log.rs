@@ -202,6 +202,7 @@ pub enum LogField {
     RequestLine,
     /// The same, or `<BADREQ>`.
     RequestLineOrBad,
+    /// Lower case, without its port.
     Host,
     Referer,
     UserAgent,

@@ -4,6 +4,7 @@ use crate::generation::ListenerKey;
 use crate::sockets::Sockets;
 use crate::sticky::StickyStores;
 use narrows_control::Prepared;
+use narrows_observe::LogSinks;
 use narrows_plan::Plan;
 use narrows_tls::TlsContexts;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(crate) struct Configuration {
     /// Where the listener of each key stands in the plan.
     pub(crate) listeners: Arc<[Option<usize>]>,
     pub(crate) sockets: Sockets,
+    /// Where its records go.
+    pub(crate) logs: LogSinks,
 }
 
 /// Gives listeners their keys, over all configurations.

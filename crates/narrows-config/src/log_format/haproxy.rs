@@ -45,8 +45,6 @@ const ALIASES: &[(&str, LogField)] = &[
     ("fc", LogField::Zero),
     ("fp", LogField::LocalPort),
     ("ft", LogField::ListenerTls),
-    ("hr", LogField::Nothing),
-    ("hs", LogField::Nothing),
     ("ms", LogField::BeganMilliseconds),
     ("pid", LogField::ProcessId),
     ("r", LogField::RequestLineOrBad),
@@ -63,6 +61,9 @@ const ALIASES: &[(&str, LogField)] = &[
     ("ts", LogField::Termination),
     ("tsc", LogField::TerminationWithCookies),
 ];
+
+/// Captured headers: nothing is captured, and HAProxy writes nothing then, not even the space.
+const CAPTURES: [&str; 4] = ["hr", "hrl", "hs", "hsl"];
 
 /// Sample fetches without arguments.
 const FETCHES: &[(&str, LogField)] = &[
@@ -114,7 +115,7 @@ pub(crate) fn haproxy(text: &str) -> Result<LogParts, Vec<Problem>> {
     let mut standing = Flags::default();
     let mut at = 0;
     while let Some(percent) = text[at..].find('%').map(|found| at + found) {
-        pieces.text.push_str(&text[at..percent]);
+        push_text(&mut pieces.text, &text[at..percent]);
         at = percent + 1;
         if text[at..].starts_with('%') {
             pieces.text.push('%');
@@ -158,12 +159,22 @@ pub(crate) fn haproxy(text: &str) -> Result<LogParts, Vec<Problem>> {
         }
         match ALIASES.iter().find(|(alias, _)| *alias == word) {
             Some((_, field)) => pieces.push(part(field.clone(), flags)),
+            None if CAPTURES.contains(&word) => {}
             None => pieces.problems.push(unknown(word, percent, at + letters)),
         }
         at += letters;
     }
-    pieces.text.push_str(text.get(at..).unwrap_or_default());
+    push_text(&mut pieces.text, text.get(at..).unwrap_or_default());
     pieces.finish(LogEscape::Hash)
+}
+
+/// Appends text; spaces in a row are one, as HAProxy writes them.
+fn push_text(out: &mut String, text: &str) {
+    for letter in text.chars() {
+        if letter != ' ' || !out.ends_with(' ') {
+            out.push(letter);
+        }
+    }
 }
 
 fn part(field: LogField, flags: Flags) -> LogPart {
@@ -196,10 +207,9 @@ fn set(flags: &mut Flags, written: &str, from: usize) -> Result<(), Problem> {
 /// `name`, `name(argument)`, each with `,hex` behind it.
 fn fetch(written: &str, from: usize, mut flags: Flags) -> Result<(LogField, Flags), Problem> {
     let range = from..from + written.len();
-    let (expression, converters) = match written.find(')').or_else(|| written.find(',').map(|at| at - 1)) {
-        Some(end) => (&written[..=end], written[end + 1..].trim_start_matches(',')),
-        None => (written, ""),
-    };
+    let end = written.find(')').map(|at| at + 1).or_else(|| written.find(',')).unwrap_or(written.len());
+    let (expression, rest) = written.split_at(end);
+    let converters = rest.trim_start_matches(',');
     match converters {
         "" => {}
         "hex" => flags.hexadecimal = true,
@@ -220,7 +230,9 @@ fn fetch(written: &str, from: usize, mut flags: Flags) -> Result<(LogField, Flag
     let known: Vec<&str> = FETCHES.iter().map(|(name, _)| *name).collect();
     let help = match nearest(expression, &known) {
         Some(near) => format!("did you mean `%[{near}]`?"),
-        None => "docs/logging.md lists the fetches; `req.hdr(NAME)` and `res.hdr(NAME)` ask for headers".into(),
+        None => {
+            "docs/logging.md lists the fetches; `req.hdr(NAME)` and `res.hdr(NAME)` ask for headers".into()
+        }
     };
     Err(Problem::new(Code::UnknownFact, range, format!("there is no `%[{expression}]`")).help(help))
 }

@@ -7,7 +7,6 @@ use crate::diagnostic::Finding;
 use crate::expression::{Problem, Scope};
 use crate::log_format::{self, COMBINED, COMMON, HAPROXY_HTTP, HAPROXY_HTTPS, HAPROXY_TCP};
 use crate::model::{self, Escape, FormatTable, LogDestination};
-use crate::nearest::nearest;
 use crate::shape::{OneOrMany, OrTable, TextOr};
 use crate::tree::Text;
 use narrows_plan::{AccessLog, LogEscape, LogFormat, LogParts, LogTarget, Rotation, Syslog, SyslogAddress};
@@ -72,7 +71,11 @@ impl Lowering<'_> {
                 return None;
             }
             "" => {
-                self.reporter.report(Finding::error(Code::UnknownValue, word.place, "this is no destination"));
+                self.reporter.report(Finding::error(
+                    Code::UnknownValue,
+                    word.place,
+                    "this is no destination",
+                ));
                 return None;
             }
             path => LogTarget::File { path: PathBuf::from(path), rotation: Rotation::NEVER },

@@ -1,6 +1,8 @@
 //! Where access records go, as it is written.
 
-use crate::shape::{Duration, Number, OPTIONAL, OrTable, Portion, REQUIRED, Size, TextOr, choice, otherwise, table};
+use crate::shape::{
+    Duration, Number, OPTIONAL, OrTable, Portion, REQUIRED, Size, TextOr, choice, otherwise, table,
+};
 use crate::tree::Text;
 
 table! {

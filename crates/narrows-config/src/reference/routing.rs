@@ -87,7 +87,9 @@ fn meaning(fact: Fact) -> &'static str {
         Fact::RecordUpstream => "in `access_log` only: the upstream that was asked",
         Fact::RecordEndpoint => "in `access_log` only: the last endpoint that was asked",
         Fact::RecordUpstreamStatus => "in `access_log` only: what it answered; 0 when it did not",
-        Fact::RecordFault => "in `access_log` only: what went wrong, as in the log (causes.md); an empty text when nothing did",
+        Fact::RecordFault => {
+            "in `access_log` only: what went wrong, as in the log (causes.md); an empty text when nothing did"
+        }
         Fact::RecordAttempts => "in `access_log` only: how many attempts were made",
         Fact::RecordBytesReceived => "in `access_log` only: bytes from the client, without the head",
         Fact::RecordBytesSent => "in `access_log` only: bytes to the client, without the head",

@@ -33,10 +33,16 @@ impl LogFile {
     }
 
     /// Whether another file is to be begun before `bytes` more.
-    fn is_over(&self, bytes: u64, now: u64) -> bool {
+    fn is_over(&self, bytes: usize, now: u64) -> bool {
         let Rotation { size, every, .. } = self.rotation;
-        let is_full = size.is_some_and(|most| self.size.saturating_add(bytes) > most);
+        let is_full = size.is_some_and(|most| self.size.saturating_add(bytes as u64) > most);
         self.size > 0 && (is_full || every.is_some() && now != self.period)
+    }
+
+    /// How many of these bytes go into the present file: whole records, as many as it has room for, one at least.
+    fn room(&self, start: usize, ends: &[usize]) -> usize {
+        let most = self.rotation.size.map_or(u64::MAX, |most| most.saturating_sub(self.size));
+        ends.partition_point(|end| (end - start) as u64 <= most).max(1)
     }
 
     /// Puts the file aside, the older ones one place further, and begins another.
@@ -73,18 +79,26 @@ impl Destination for LogFile {
         let now = self.rotation.every.map_or(0, |every| {
             period(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), every)
         });
-        if self.is_over(batch.bytes.len() as u64, now) {
-            if let Err(error) = self.rotate() {
-                say(&format!("access log: {} cannot be put aside: {error}", self.path.display()));
-                // Not again with every batch.
-                self.size = 0;
+        let (mut start, mut records) = (0, 0);
+        while let [first, ..] = batch.ends[records..] {
+            if self.is_over(first - start, now) {
+                if let Err(error) = self.rotate() {
+                    say(&format!("access log: {} cannot be put aside: {error}", self.path.display()));
+                    // Not again with every record.
+                    self.size = 0;
+                }
             }
+            self.period = now;
+            let count = self.room(start, &batch.ends[records..]);
+            let end = batch.ends[records + count - 1];
+            if let Err((written, error)) = self.output.write(&batch.bytes[start..end]) {
+                self.size += written as u64;
+                return Delivered::up_to(start + written, batch, error);
+            }
+            self.size += (end - start) as u64;
+            (start, records) = (end, records + count);
         }
-        self.period = now;
-        let delivered = self.output.deliver(batch);
-        let last = delivered.records.checked_sub(1);
-        self.size += last.map_or(0, |last| batch.ends[last]) as u64;
-        delivered
+        Delivered::all(batch)
     }
 
     fn reopen(&mut self) -> io::Result<()> {

@@ -38,22 +38,29 @@ impl Output {
     pub(super) fn new(file: File) -> Self {
         Output { file, is_torn: false }
     }
+
+    /// Writes records; a line that an earlier one left torn is ended before.
+    ///
+    /// # Errors
+    /// What the system says, with the number of bytes that were written.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        if self.is_torn {
+            write(&mut self.file, b"\n").map_err(|(_, error)| (0, error))?;
+            self.is_torn = false;
+        }
+        let written = write(&mut self.file, bytes);
+        if let Err((count @ 1.., _)) = &written {
+            self.is_torn = bytes[count - 1] != b'\n';
+        }
+        written
+    }
 }
 
 impl Destination for Output {
     fn deliver(&mut self, batch: &Batch) -> Delivered {
-        if self.is_torn {
-            match write(&mut self.file, b"\n") {
-                Ok(()) => self.is_torn = false,
-                Err((_, error)) => return Delivered::up_to(0, batch, error),
-            }
-        }
-        match write(&mut self.file, &batch.bytes) {
+        match self.write(&batch.bytes) {
             Ok(()) => Delivered::all(batch),
-            Err((written, error)) => {
-                self.is_torn = written > 0 && batch.bytes[written - 1] != b'\n';
-                Delivered::up_to(written, batch, error)
-            }
+            Err((written, error)) => Delivered::up_to(written, batch, error),
         }
     }
 }

@@ -20,7 +20,10 @@ pub(super) fn write(record: &AccessRecord<'_>, format: &LogParts, dates: &mut Da
             LogPart::Field(field) => {
                 let start = out.len();
                 Fields { record, escape, dates, out }.write(field);
-                if out.len() == start && matches!(escape, LogEscape::Backslash | LogEscape::Hash) {
+                let is_dashed = matches!(escape, LogEscape::Backslash | LogEscape::Hash)
+                    // Those are empty at nginx too.
+                    && !matches!(field, LogField::QueryMark | LogField::Https | LogField::Host);
+                if out.len() == start && is_dashed {
                     out.push(b'-');
                 }
             }
@@ -167,7 +170,11 @@ impl Fields<'_, '_> {
             LogField::RequestLineOrBad if is_http && record.version.is_empty() => self.text(b"<BADREQ>"),
             LogField::RequestLineOrBad if is_http => self.request_line(),
             LogField::RequestLineOrBad => {}
-            LogField::Host => self.text(record.host.as_bytes()),
+            LogField::Host => {
+                let start = self.out.len();
+                self.text(without_port(record.host).as_bytes());
+                self.out[start..].make_ascii_lowercase();
+            }
             LogField::Referer => self.text(record.referer),
             LogField::UserAgent => self.text(record.user_agent),
             LogField::Status => write_padded(record.status.into(), 3, self.out),
@@ -288,6 +295,20 @@ impl AccessRecord<'_> {
     fn data_time(&self) -> Option<Duration> {
         let before = self.timings.head.unwrap_or_default() + self.timings.queue.unwrap_or_default();
         Some(self.duration.saturating_sub(before + self.until_head()?))
+    }
+}
+
+/// A host without the port behind it; brackets of IPv6 stay.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => {
+            if name.contains(':') && !name.starts_with('[') {
+                host
+            } else {
+                name
+            }
+        }
+        _ => host,
     }
 }
 

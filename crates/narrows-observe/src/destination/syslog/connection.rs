@@ -89,8 +89,13 @@ impl Connection {
     /// Sends the records of a batch from number `from` on.
     pub(super) fn send(&mut self, batch: &Batch, from: usize) -> Sent {
         match self {
-            Connection::Udp(socket) => datagrams(batch, from, |record| socket.send(record)),
-            Connection::Datagrams(socket) => datagrams(batch, from, |record| socket.send(record)),
+            Connection::Udp(socket) => {
+                // A refusal is about an earlier datagram, which nobody took.
+                let is_single = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+                datagrams(batch, from, |record| socket.send(record), is_single)
+            }
+            // Here a refusal means that another server has taken the place.
+            Connection::Datagrams(socket) => datagrams(batch, from, |record| socket.send(record), |_| false),
             Connection::Tcp(stream) => frames(stream, batch, from, |record, out| {
                 let _ = write!(out, "{} ", record.len());
                 out.extend_from_slice(record);
@@ -115,28 +120,31 @@ fn each(address: &str, connect: impl Fn(SocketAddr) -> io::Result<Connection>) -
     Err(last)
 }
 
-/// One record a datagram.
-fn datagrams(batch: &Batch, from: usize, send: impl Fn(&[u8]) -> io::Result<usize>) -> Sent {
+/// One record a datagram. `is_single`: whether an error says nothing of the next one.
+fn datagrams(
+    batch: &Batch,
+    from: usize,
+    send: impl Fn(&[u8]) -> io::Result<usize>,
+    is_single: impl Fn(&io::Error) -> bool,
+) -> Sent {
     let mut sent = Sent::default();
     for record in batch.records().skip(from) {
         match send(record) {
             Ok(_) => sent.records += 1,
             Err(error) => {
-                // The first is about an earlier datagram that nobody took, the second about a record that fits in none.
-                let is_single = error.kind() == io::ErrorKind::ConnectionRefused || is_too_large(&error);
-                // At a Unix socket, a refusal means that another server has taken the place.
+                sent.is_broken = !is_single(&error) && !is_too_large(&error);
                 sent.error = Some(error);
-                sent.lost += usize::from(is_single);
-                if !is_single {
-                    sent.is_broken = true;
+                if sent.is_broken {
                     return sent;
                 }
+                sent.lost += 1;
             }
         }
     }
     sent
 }
 
+/// Whether a record fits in no datagram.
 fn is_too_large(error: &io::Error) -> bool {
     /// EMSGSIZE on Linux.
     const TOO_LARGE: i32 = 90;
