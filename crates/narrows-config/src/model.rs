@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod endpoint;
+mod explain;
 mod health;
 mod keys;
 mod limits;
@@ -21,6 +22,7 @@ use narrows_plan::defaults;
 pub(crate) use access_log::{AccessLog, Escape, FormatTable, LogDestination, LogFormat};
 pub(crate) use admin::{Admin, AdminTls};
 pub(crate) use endpoint::{AdminState, Endpoint};
+pub(crate) use explain::Explain;
 pub(crate) use health::{AgentCheck, Bytes, Expect, HealthCheck, HttpCheck, StartState};
 pub(crate) use keys::{Name, StatusKey, is_token};
 pub(crate) use limits::{AdaptiveConcurrency, Breaker};
@@ -68,6 +70,8 @@ table! {
         settings: Settings = OPTIONAL,
         /// Where operators reach the process: `off`, an address, or a table; see admin.md.
         admin: TextOr<Admin> = otherwise("a Unix socket at the usual place"),
+        /// Explanations of single requests, for who has the key; see explain.md.
+        explain: Explain = otherwise("nobody gets one so"),
         /// What is listened on, by name.
         listeners: Map<Name, Listener> = OPTIONAL,
         /// Where traffic goes, by name.

@@ -86,6 +86,7 @@ const PLACES: &[(&str, &str)] = &[
     ("Upstream", "upstreams: { app: { KEY: [] } }\n"),
     ("Mirror", "listeners: { web: { routes: [{ mirror: [{ KEY: [] }] }] } }\n"),
     ("Retries", "upstreams: { app: { retries: { KEY: [] } } }\n"),
+    ("Explain", "explain: { KEY: [] }\n"),
     ("Resolver", "upstreams: { app: { resolver: { KEY: [] } } }\n"),
     ("HealthCheck", "upstreams: { app: { health: { KEY: [] } } }\n"),
     ("HttpCheck", "upstreams: { app: { health: { http: { KEY: [] } } } }\n"),

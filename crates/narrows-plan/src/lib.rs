@@ -13,6 +13,7 @@ mod balance;
 mod changes;
 pub mod defaults;
 mod describe;
+mod explain;
 mod expression;
 mod facts;
 mod health;
@@ -39,6 +40,7 @@ pub use admin::{Admin, AdminApi};
 pub use balance::{Balance, Balancing};
 pub use changes::{Change, Changes, Kind, What};
 pub use describe::describe;
+pub use explain::Explain;
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
 pub use facts::{Fact, Facts, NoFacts};
 pub use health::{
@@ -82,6 +84,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Where operators reach the process.
     pub admin: Admin,
+    /// Whether requests with a signed header are explained.
+    pub explain: Option<Explain>,
     /// What is listened on, in the order of the text.
     pub listeners: Vec<Listener>,
     /// Where traffic goes; [`UpstreamId`] is the index.

@@ -1,5 +1,6 @@
 //! One configuration, as all workers are given it.
 
+use crate::explain::ExplainKey;
 use crate::generation::ListenerKey;
 use crate::sockets::Sockets;
 use crate::sticky::StickyStores;
@@ -17,6 +18,8 @@ pub(crate) struct Configuration {
     pub(crate) plan: Arc<Plan>,
     pub(crate) tls: TlsContexts,
     pub(crate) stores: StickyStores,
+    /// The key of headers that let a request be explained.
+    pub(crate) explain: Option<Arc<ExplainKey>>,
     /// What the control plane knows of its upstreams.
     pub(crate) prepared: Prepared,
     /// Where the listener of each key stands in the plan.

@@ -2,10 +2,11 @@
 
 use crate::answer::Answer;
 use crate::downstream::{Downstream, Next, Received, Timing, head_limits};
+use crate::explain::{self, Trail};
 use crate::flow::{Flow, Recode};
 use crate::forward::{self, Forwarding, Unanswered};
 use crate::generation::Generation;
-use crate::outgoing::{write_hsts, write_own_edits};
+use crate::outgoing::{write_field, write_hsts, write_own_edits};
 use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
 use crate::wants::{LabelTexts, Wants};
@@ -32,7 +33,7 @@ pub(crate) async fn life(
     let started = Instant::now();
     let mut memory = worker.take_memory();
     let mut exchange =
-        Exchange { worker, generation, listener, downstream, last, outcome: Outcome::default() };
+        Exchange { worker, generation, listener, downstream, last, outcome: Outcome::default(), trail: None };
     let next = match exchange.read_head(received, started, &mut memory).await {
         Ok(()) => exchange.serve(&mut memory).await,
         // The client left before it asked for anything.
@@ -45,8 +46,17 @@ pub(crate) async fn life(
             exchange.refuse(fault, &mut memory.answer).await
         }
     };
-    let Exchange { outcome, .. } = &exchange;
-    record::add(worker, generation, listener, exchange.downstream, &memory, started, outcome);
+    let Exchange { outcome, trail, .. } = exchange;
+    record::add(worker, generation, listener, downstream, &memory, started, &outcome);
+    if let Some(trail) = trail {
+        trail.end(
+            outcome.timings,
+            started.elapsed(),
+            outcome.status,
+            outcome.fault,
+            (outcome.received, outcome.sent),
+        );
+    }
     worker.keep_memory(memory);
     next
 }
@@ -60,6 +70,8 @@ struct Exchange<'a, 'd> {
     downstream: &'d mut Downstream,
     last: bool,
     outcome: Outcome<'a>,
+    /// Where somebody wants it explained.
+    trail: Option<Box<Trail>>,
 }
 
 /// An answer of our own, ready to be sent.
@@ -139,6 +151,7 @@ impl<'a> Exchange<'a, '_> {
             Ok(request) => request,
             Err(fault) => return self.refuse(fault, answer_memory).await,
         };
+        self.trail = self.worker.asked.of_request(self.generation, &request);
         if self.listener.https_redirect && request.connection.tls.is_none() {
             let keep_alive = self.takes_body(&request);
             let reply = Reply {
@@ -184,7 +197,15 @@ impl<'a> Exchange<'a, '_> {
     fn route(&self, request: &Request<'_>) -> Option<(&'a Route, Option<usize>)> {
         let HttpListener { table, routes, fallback, .. } = self.listener;
         let subject = Subject { host: request.host, path: request.path };
-        match table.select(subject, &request.facts(None), &mut ()) {
+        let facts = request.facts(None);
+        let selected = match &self.trail {
+            None => table.select(subject, &facts, &mut ()),
+            Some(trail) => {
+                let route = |rule: usize| (&*routes[rule].name, routes[rule].origin);
+                trail.select(&self.generation.plan, table, subject, &facts, route)
+            }
+        };
+        match selected {
             Some(rule) => {
                 Some((&routes[rule], table.rules()[rule].matched_prefix(request.path).map(str::len)))
             }
@@ -209,7 +230,13 @@ impl<'a> Exchange<'a, '_> {
         let wants =
             Wants::of_request(request, &route.subset, cluster, generation.sticky(upstream), &mut texts);
         let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
+        // Lent to the attempts.
+        let trail = self.trail.take();
+        if let Some(trail) = &trail {
+            trail.goes_to(&cluster.upstream.name);
+        }
         let forwarding = Forwarding {
+            trail: trail.as_deref(),
             worker,
             generation,
             listener,
@@ -222,7 +249,9 @@ impl<'a> Exchange<'a, '_> {
             timing: &timing,
             last,
         };
-        match forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await {
+        let forwarded = forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await;
+        self.trail = trail;
+        match forwarded {
             Ok(next) => next,
             Err(Unanswered { fault: Fault::ClientGone, .. }) => {
                 self.outcome.fault = Some(Fault::ClientGone);
@@ -277,7 +306,13 @@ impl<'a> Exchange<'a, '_> {
         if let (Some(_), Some(hsts)) = (&self.downstream.arrival.tls, self.listener.hsts) {
             write_hsts(hsts, &mut extra);
         }
+        if let Some(trail) = self.trail.as_ref().filter(|trail| trail.is_signed()) {
+            write_field(explain::EXPLAINED, trail.short().as_bytes(), &mut extra);
+        }
         answer.write(method, version, keep_alive, &self.worker.date(), &extra, out);
+        if let Some(trail) = &self.trail {
+            trail.answers_own(out);
+        }
         self.downstream.take_waiting(out);
         self.outcome.status = answer.status();
         self.outcome.fault = answer.fault();

@@ -11,6 +11,7 @@ mod connection;
 mod downstream;
 mod entrances;
 mod exchange;
+mod explain;
 mod fault;
 mod flow;
 mod flow_facts;
@@ -37,6 +38,10 @@ mod udp;
 mod wants;
 mod worker;
 
+pub use explain::{
+    Ask, AttemptSeen, BadKey, CandidateSeen, ConditionSeen, ExplainKey, Explanation, Grant, HeadLine, Heard,
+    Listening, Mark, RouteSeen, RuleSeen, StageTimes, TooManyTaps,
+};
 pub use fault::{Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};

@@ -3,6 +3,7 @@
 use crate::configuration::Configuration;
 use crate::downstream::Downstream;
 use crate::entrances::Entrances;
+use crate::explain::Taps;
 use crate::gate::Arrival;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp};
@@ -21,12 +22,15 @@ pub(crate) async fn life(
     workers: usize,
     mut configurations: watch::Receiver<Arc<Configuration>>,
     link: Link,
+    taps: Taps,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
     let first = Arc::clone(&configurations.borrow_and_update());
     let mut memberships = link.memberships.clone();
     let worker = Rc::new(Worker::new(number, &first, link));
     worker.hear(&memberships.borrow_and_update());
+    let mut taps = taps.follow();
+    worker.asked.hear(&taps.borrow_and_update());
     let mut entrances = Entrances::new(&worker, workers, phase.clone());
     entrances.renew(&first.sockets, number);
     drop(first);
@@ -43,14 +47,18 @@ pub(crate) async fn life(
                 entrances.renew(&next.sockets, number);
             }
             Ok(()) = memberships.changed() => worker.hear(&memberships.borrow_and_update()),
+            Ok(()) = taps.changed() => worker.asked.hear(&taps.borrow_and_update()),
         }
     }
     worker.drain();
     let following = async {
-        while memberships.changed().await.is_ok() {
-            worker.hear(&memberships.borrow_and_update());
+        loop {
+            tokio::select! {
+                Ok(()) = memberships.changed() => worker.hear(&memberships.borrow_and_update()),
+                Ok(()) = taps.changed() => worker.asked.hear(&taps.borrow_and_update()),
+                else => std::future::pending::<()>().await,
+            }
         }
-        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = worker.closed() => {}

@@ -1,6 +1,7 @@
 //! From a plan to running workers, and from one plan to the next.
 
 use crate::configuration::{Configuration, ListenerKeys};
+use crate::explain::{Ask, BadKey, ExplainKey, Listening, Taps, TooManyTaps};
 use crate::run;
 use crate::say::say;
 use crate::sockets::Sockets;
@@ -12,6 +13,7 @@ use narrows_runtime::{BindError, Phase, PhaseControl, SpawnError, phases, spawn_
 use narrows_tls::{Reloading, TlsContexts};
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
@@ -22,6 +24,7 @@ pub struct Server {
     plan: Arc<Plan>,
     tls: TlsContexts,
     stores: StickyStores,
+    explain: Option<Arc<ExplainKey>>,
     logs: LogSinks,
     workers: usize,
     keys: ListenerKeys,
@@ -71,6 +74,16 @@ pub enum StartError {
     /// The key of signed cookies cannot be had.
     #[error(transparent)]
     Secret(#[from] BadSecret),
+    /// The key of headers that let a request be explained cannot be had.
+    #[error("{place}: explain: {}: {source}", .path.display())]
+    ExplainKey {
+        /// `file:line:column`.
+        place: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BadKey,
+    },
     /// The system gives no thread to look at the files of certificates.
     #[error("cannot watch the certificates: {0}")]
     Reloading(#[source] io::Error),
@@ -89,13 +102,14 @@ impl Server {
     /// The first thing that cannot be had; everything else is let go of.
     pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
         let stores = StickyStores::new(&plan, None)?;
+        let explain = explain_key(&plan)?;
         let logs = LogSinks::open(&plan.settings, None)?;
         let workers = workers.max(1);
         let mut keys = ListenerKeys::default();
         let named = keys.of(&plan);
         let sockets = Sockets::default().renew(&plan, &named, workers)?;
         let listeners = keys.places(&named);
-        Ok(Server { plan: Arc::new(plan), tls, stores, logs, workers, keys, listeners, sockets })
+        Ok(Server { plan: Arc::new(plan), tls, stores, explain, logs, workers, keys, listeners, sockets })
     }
 
     /// Where the listeners listen, in the order of the configuration.
@@ -108,13 +122,22 @@ impl Server {
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
     pub fn start(self) -> Result<Running, StartError> {
-        let Server { plan, tls, stores, logs, workers, keys, listeners, sockets } = self;
+        let Server { plan, tls, stores, explain, logs, workers, keys, listeners, sockets } = self;
         let (phases, phase) = phases();
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
         let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
-        let present =
-            Arc::new(Configuration { number: 1, plan, tls, stores, prepared, listeners, sockets, logs });
+        let present = Arc::new(Configuration {
+            number: 1,
+            plan,
+            tls,
+            stores,
+            explain,
+            prepared,
+            listeners,
+            sockets,
+            logs,
+        });
         let (publish, configurations) = watch::channel(present);
         let link = control.link();
         let running = Running {
@@ -123,16 +146,29 @@ impl Server {
             threads: Mutex::default(),
             workers,
             publish,
+            taps: Taps::default(),
             changing: Mutex::new(Changing { keys, _reloading: reloading }),
         };
         for number in 0..workers {
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
-            let life = move || run::life(number, workers, configurations, link, phase);
+            let taps = running.taps.clone();
+            let life = move || run::life(number, workers, configurations, link, taps, phase);
             let thread = spawn_thread(&format!("worker-{number}"), life)?;
             running.threads().push(thread);
         }
         Ok(running)
     }
+}
+
+/// The key of headers that let a request be explained, where one is named.
+fn explain_key(plan: &Plan) -> Result<Option<Arc<ExplainKey>>, StartError> {
+    let Some(explain) = &plan.explain else { return Ok(None) };
+    let bad = |source| StartError::ExplainKey {
+        place: plan.locate(explain.secret.origin),
+        path: explain.secret.path.clone(),
+        source,
+    };
+    Ok(Some(Arc::new(ExplainKey::read(&explain.secret.path).map_err(bad)?)))
 }
 
 /// Running workers. Dropping it stops them at once and waits for them.
@@ -143,6 +179,7 @@ pub struct Running {
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
     workers: usize,
     publish: watch::Sender<Arc<Configuration>>,
+    taps: Taps,
     changing: Mutex<Changing>,
 }
 
@@ -165,6 +202,7 @@ impl Running {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = Arc::clone(&self.publish.borrow());
         let stores = StickyStores::new(&plan, Some((&before.plan, &before.stores)))?;
+        let explain = explain_key(&plan)?;
         let named = changing.keys.of(&plan);
         let sockets = before.sockets.renew(&plan, &named, self.workers)?;
         let listeners = changing.keys.places(&named);
@@ -178,6 +216,7 @@ impl Running {
             plan,
             tls,
             stores,
+            explain,
             prepared,
             listeners,
             sockets,
@@ -196,6 +235,20 @@ impl Running {
     /// What each access log has written and lost.
     pub fn log_losses(&self) -> Vec<LogLoss> {
         self.publish.borrow().logs.losses()
+    }
+
+    /// Has requests, flows and sessions explained that begin from now on, until the result is dropped. Costs those that nobody asks for a look at one
+    /// value.
+    ///
+    /// # Errors
+    /// When too many ask already.
+    pub fn explain(&self, ask: Ask) -> Result<Listening, TooManyTaps> {
+        self.taps.ask(ask)
+    }
+
+    /// Headers for an explanation that granted nothing, since the configuration is in force.
+    pub fn refused_explanations(&self) -> u64 {
+        self.publish.borrow().explain.as_ref().map_or(0, |key| key.refused())
     }
 
     /// How many workers there are.

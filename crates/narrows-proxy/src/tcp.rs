@@ -1,5 +1,6 @@
 //! The life of a TCP flow: gate, peek, route, connect, pump.
 
+use crate::explain::{Attempted, Trail};
 use crate::flow_facts::FlowFacts;
 use crate::forward::pause;
 use crate::gate::{self, Arrival};
@@ -31,6 +32,8 @@ struct Outcome<'a> {
     server_name: String,
     timings: Timings,
     moved: Moved,
+    /// Where somebody wants it explained.
+    trail: Option<Box<Trail>>,
 }
 
 /// The life of a TCP flow.
@@ -67,6 +70,10 @@ pub(crate) async fn life(
         }
     }
     add_record(&worker, &generation, &arrival, started, &outcome);
+    if let Some(trail) = outcome.trail {
+        let Moved { received, sent, fault, .. } = outcome.moved;
+        trail.end(outcome.timings, started.elapsed(), 0, fault, (received, sent));
+    }
 }
 
 /// Carries a flow that was let in: peek, route, connect, pump.
@@ -97,9 +104,13 @@ async fn carry<'a>(
         tls: arrival.tls.as_deref(),
         unix: worker.unix(),
     };
-    let upstream = route(listener, &facts, outcome)?;
+    outcome.trail = worker.asked.of_flow("tcp", &facts);
+    let upstream = route(generation, listener, &facts, outcome)?;
     let cluster = generation.cluster(upstream);
     outcome.upstream = &cluster.upstream.name;
+    if let Some(trail) = &outcome.trail {
+        trail.goes_to(&cluster.upstream.name);
+    }
     let wants = Wants::of_flow(&facts, cluster, generation.sticky(upstream));
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
@@ -196,12 +207,20 @@ async fn peek(
 }
 
 fn route<'a>(
+    generation: &Generation,
     listener: &'a TcpListener,
     facts: &FlowFacts<'_>,
     outcome: &mut Outcome<'a>,
 ) -> Result<UpstreamId, Fault> {
     let subject = Subject { host: facts.server_name, path: "" };
-    if let Some(rule) = listener.table.select(subject, facts, &mut ()) {
+    let selected = match &outcome.trail {
+        None => listener.table.select(subject, facts, &mut ()),
+        Some(trail) => {
+            let route = |rule: usize| (&*listener.routes[rule].name, listener.routes[rule].origin);
+            trail.select(&generation.plan, &listener.table, subject, facts, route)
+        }
+    };
+    if let Some(rule) = selected {
         outcome.route = &listener.routes[rule].name;
         return Ok(listener.routes[rule].upstream);
     }
@@ -238,6 +257,9 @@ async fn connect<'a>(
             })
             .await?;
         }
+        if let Some(trail) = &outcome.trail {
+            trail.choosing(cluster, client.wants, &tried);
+        }
         let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
             Ok(reserved) => reserved,
             Err(Unavailable::Full) => {
@@ -253,6 +275,15 @@ async fn connect<'a>(
         let since = Instant::now();
         let connected = endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await;
         outcome.timings.connect = Some(since.elapsed());
+        if let Some(trail) = &outcome.trail {
+            trail.attempted(&Attempted {
+                endpoint: &endpoint.label,
+                connect: outcome.timings.connect,
+                took: since.elapsed(),
+                status: 0,
+                fault: connected.as_ref().err().map(|failure| Fault::Connect(*failure)),
+            });
+        }
         match connected {
             Ok(connection) => {
                 client.wants.reached(&endpoint);
@@ -265,6 +296,9 @@ async fn connect<'a>(
         }
         if !policy.on.connect_failure {
             break;
+        }
+        if let Some(trail) = outcome.trail.as_ref().filter(|_| number < policy.limit) {
+            trail.again("no connection could be made");
         }
         tried.add(endpoint.id());
     }

@@ -1,6 +1,7 @@
 //! What a worker owns and its tasks share, whatever the configuration.
 
 use crate::configuration::Configuration;
+use crate::explain::Asked;
 use crate::generation::{Generation, ListenerKey};
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
@@ -40,6 +41,8 @@ pub(crate) struct Worker {
     told: RefCell<Memberships>,
     /// Which requests are copied.
     pub(crate) mirrors: Mirrors,
+    /// What is to be explained.
+    pub(crate) asked: Asked,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -114,6 +117,7 @@ impl Worker {
             buffers: Buffers::new(),
             logs: RefCell::new(first.logs.worker_logs()),
             mirrors: Mirrors::new(number as u32),
+            asked: Asked::default(),
             link,
             draining: Cell::new(false),
             open: Cell::new(0),

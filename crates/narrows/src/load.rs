@@ -2,7 +2,8 @@
 
 use crate::{fail, misused};
 use narrows_config::{Code, Diagnostics, Loaded, Severity};
-use narrows_plan::Plan;
+use narrows_plan::{Origin, Plan};
+use narrows_proxy::ExplainKey;
 use narrows_tls::{Problem, ProblemKind, TlsContexts};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -80,7 +81,18 @@ pub(crate) fn complete(loaded: &mut Loaded) -> Option<Ready> {
         let help = "write at least 16 bytes that nobody can guess: `openssl rand -hex 32 > cookie.key`";
         loaded.add(secret.origin, Severity::Error, Code::BadSecret, secret.to_string(), Some(help.into()));
     }
+    if let Some((origin, message)) = bad_explain_key(loaded.plan.as_ref()?) {
+        let help = "write at least 16 bytes that nobody can guess: `openssl rand -hex 32 > explain.key`";
+        loaded.add(origin, Severity::Error, Code::BadSecret, message, Some(help.into()));
+    }
     Some(Ready { plan: loaded.plan.take()?, tls: tls? })
+}
+
+/// What is wrong with the key of headers that let a request be explained.
+fn bad_explain_key(plan: &Plan) -> Option<(Origin, String)> {
+    let secret = &plan.explain.as_ref()?.secret;
+    let bad = ExplainKey::read(&secret.path).err()?;
+    Some((secret.origin, format!("`{}` cannot be a key: {bad}", secret.path.display())))
 }
 
 /// Prints diagnostics on standard error, in colour where somebody looks.

@@ -12,6 +12,9 @@ use std::time::Instant;
 impl Tries<'_> {
     /// The endpoint for the next attempt, none of those that were tried; a place there is reserved.
     pub(super) fn pick(&self) -> Result<Rc<EndpointState>, Unavailable> {
+        if let Some(trail) = self.forwarding.trail {
+            trail.choosing(self.forwarding.cluster, self.forwarding.wants, &self.tried);
+        }
         let (endpoint, running) = self.forwarding.cluster.reserve(&self.wanted(), Need::Request)?;
         self.place.set(Some(running));
         Ok(endpoint)

@@ -8,6 +8,7 @@ use super::lane::{Answered, Lane, Stage};
 use super::{backoff, discard};
 use crate::Fault;
 use crate::downstream::Downstream;
+use crate::explain::Attempted;
 use crate::flow::Flow;
 use crate::outgoing::{is_upgrade, write_request_head};
 use crate::preface::preface;
@@ -108,12 +109,16 @@ impl<'t> Tries<'t> {
             // Twice on one endpoint only when the first time was on a connection that had died in the pool.
             let ended = loop {
                 self.attempts += 1;
+                let began = self.forwarding.trail.map(|_| Instant::now());
                 let try_limit = self.try_limit(downstream);
                 let lane = match self.ready_lane(&endpoint, pooled.take()) {
                     Some(lane) => lane,
                     None => match self.new_lane(&endpoint, downstream).await {
                         Ok(lane) => lane,
-                        Err(failed) => break Err(failed),
+                        Err(failed) => {
+                            self.explain(began, &failed.endpoint, 0, Some(failed.fault));
+                            break Err(failed);
+                        }
                     },
                 };
                 self.keep(&lane, upload, memory);
@@ -122,8 +127,14 @@ impl<'t> Tries<'t> {
                 response.clear();
                 let mut attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
                 let result = poll_fn(|context| attempt.poll(context, response)).await;
-                match attempt.ended(result) {
+                let ended = attempt.ended(result);
+                match &ended {
+                    Ok(answered) => self.explain(began, &answered.endpoint, memory.head.status, None),
+                    Err(failed) => self.explain(began, &failed.endpoint, 0, Some(failed.fault)),
+                }
+                match ended {
                     Err(mut failed) if self.is_old_story(&failed, &endpoint, upload) => {
+                        self.explain_again("the connection had died in the pool");
                         // What it had goes on to the repetition, and to nobody who waits.
                         self.place.set(failed.running.take());
                         failed.open.take().into_iter().for_each(|open| endpoint.hand_on(open));
@@ -152,6 +163,11 @@ impl<'t> Tries<'t> {
                 Some((next, (budget.again(self.policy.budget, again)?, place)))
             });
             let Some((next, allowed)) = next else { return ended.map_err(|failed| failed.fault) };
+            if let Err(failed) = &ended {
+                self.explain_again(failed.cause.words());
+            } else {
+                self.explain_again("its answer is one that is tried again");
+            }
             retrying = Some(allowed);
             if let Ok(answered) = ended {
                 discard::life(self.forwarding, answered, memory, upload);
@@ -176,6 +192,26 @@ impl<'t> Tries<'t> {
                     }
                 }
             };
+        }
+    }
+
+    /// Writes down an attempt that `began` then, where somebody wants it explained.
+    fn explain(&self, began: Option<Instant>, endpoint: &EndpointState, status: u16, fault: Option<Fault>) {
+        if let (Some(trail), Some(began)) = (self.forwarding.trail, began) {
+            trail.attempted(&Attempted {
+                endpoint: &endpoint.label,
+                connect: self.connected.get(),
+                took: began.elapsed(),
+                status,
+                fault,
+            });
+        }
+    }
+
+    /// Writes down why another attempt follows.
+    fn explain_again(&self, why: &str) {
+        if let Some(trail) = self.forwarding.trail {
+            trail.again(why);
         }
     }
 
@@ -388,6 +424,9 @@ impl<'t> Tries<'t> {
         out.clear();
         let prefix = matched_prefix.map(|length| &request.path[..length]);
         write_request_head(request, listener, route, prefix, wants.cookie(), &endpoint.label, out);
+        if let Some(trail) = self.forwarding.trail {
+            trail.sends(request, out);
+        }
         out.extend_from_slice(&downstream.leftover[..self.body_start]);
         if !upload.kept().is_empty() {
             out.extend_from_slice(upload.kept());

@@ -6,7 +6,7 @@ use crate::Fault;
 use crate::say::say;
 use crate::termination::{Progress, termination};
 use crate::{FlowFacts, record};
-use narrows_observe::{AccessRecord, Datagrams};
+use narrows_observe::{AccessRecord, Datagrams, Timings};
 use narrows_runtime::Tick;
 use narrows_upstream::AttemptFailure;
 use narrows_wire::proxy_protocol::Tlvs;
@@ -72,6 +72,10 @@ impl Flows<'_> {
         let Some(session) = self.sessions.remove(slot) else { return };
         let fault = fault.or(session.fault);
         self.record_session(&session, fault);
+        if let Some(trail) = session.trail {
+            let moved = (session.received.bytes, session.sent.bytes);
+            trail.end(Timings::default(), session.started.elapsed(), 0, fault, moved);
+        }
         drop(session.running);
     }
 
