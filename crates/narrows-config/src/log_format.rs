@@ -28,6 +28,9 @@ pub(crate) const HAPROXY_HTTPS: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/
 /// `option tcplog`.
 pub(crate) const HAPROXY_TCP: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
 
+/// Names that are followed by another name, and the field that this one makes.
+type Family = (&'static str, fn(&str) -> LogField);
+
 /// Most pieces of a format.
 const MAXIMUM_PARTS: usize = 4096;
 

@@ -43,6 +43,9 @@ pub(crate) fn write_json_escaped(text: &[u8], out: &mut Vec<u8>) {
         for character in chunk.valid().chars() {
             match character {
                 '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
                 '\0'..' ' | '\u{7f}' => drop(write!(out, "\\u{:04x}", u32::from(character))),
                 _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
             }

@@ -1,6 +1,6 @@
 //! HAProxy's `log-format`: text with `%aliases`, `%{flags}alias` and `%[fetches]`.
 
-use super::Pieces;
+use super::{Family, Pieces};
 use crate::code::Code;
 use crate::expression::Problem;
 use crate::nearest::nearest;
@@ -91,7 +91,7 @@ const FETCHES: &[(&str, LogField)] = &[
 ];
 
 /// Those that are asked for a name.
-const NAMED_FETCHES: &[(&str, fn(&str) -> LogField)] = &[
+const NAMED_FETCHES: &[Family] = &[
     ("hdr", |name| LogField::Header(name.to_ascii_lowercase().into())),
     ("req.hdr", |name| LogField::Header(name.to_ascii_lowercase().into())),
     ("req.fhdr", |name| LogField::Header(name.to_ascii_lowercase().into())),

@@ -1,6 +1,6 @@
 //! nginx's `log_format`: text with `$variables`.
 
-use super::Pieces;
+use super::{Family, Pieces};
 use crate::code::Code;
 use crate::expression::Problem;
 use crate::nearest::nearest;
@@ -65,7 +65,7 @@ const VARIABLES: &[(&str, LogField)] = &[
 ];
 
 /// Variables that begin like this hold what their rest names.
-const FAMILIES: &[(&str, fn(&str) -> LogField)] = &[
+const FAMILIES: &[Family] = &[
     ("http_", |name| LogField::Header(header(name))),
     ("sent_http_", |name| LogField::ResponseHeader(header(name))),
     ("upstream_http_", |name| LogField::ResponseHeader(header(name))),
@@ -113,9 +113,8 @@ fn variable(name: &str) -> Option<LogField> {
     if let Some((_, field)) = known {
         return Some(field.clone());
     }
-    let family = |(prefix, make): &(&str, fn(&str) -> LogField)| {
-        name.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(make)
-    };
+    let family =
+        |(prefix, make): &Family| name.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(make);
     FAMILIES.iter().find_map(family)
 }
 

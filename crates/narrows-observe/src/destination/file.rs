@@ -81,12 +81,12 @@ impl Destination for LogFile {
         });
         let (mut start, mut records) = (0, 0);
         while let [first, ..] = batch.ends[records..] {
-            if self.is_over(first - start, now) {
-                if let Err(error) = self.rotate() {
-                    say(&format!("access log: {} cannot be put aside: {error}", self.path.display()));
-                    // Not again with every record.
-                    self.size = 0;
-                }
+            if self.is_over(first - start, now)
+                && let Err(error) = self.rotate()
+            {
+                say(&format!("access log: {} cannot be put aside: {error}", self.path.display()));
+                // Not again with every record.
+                self.size = 0;
             }
             self.period = now;
             let count = self.room(start, &batch.ends[records..]);

@@ -21,8 +21,11 @@ pub(super) fn write(record: &AccessRecord<'_>, format: &LogParts, dates: &mut Da
                 let start = out.len();
                 Fields { record, escape, dates, out }.write(field);
                 let is_dashed = matches!(escape, LogEscape::Backslash | LogEscape::Hash)
-                    // Those are empty at nginx too.
-                    && !matches!(field, LogField::QueryMark | LogField::Https | LogField::Host);
+                    // Those are empty at the others too.
+                    && !matches!(
+                        field,
+                        LogField::QueryMark | LogField::QueryMarked | LogField::Https | LogField::Host
+                    );
                 if out.len() == start && is_dashed {
                     out.push(b'-');
                 }
@@ -97,7 +100,19 @@ impl Fields<'_, '_> {
     fn write(&mut self, field: &LogField) {
         let record = self.record;
         let is_http = record.protocol == "http";
+        // HAProxy says so in the place of each part.
+        let is_bad = is_http && record.version.is_empty() && self.escape == LogEscape::Hash;
         match field {
+            LogField::Method
+            | LogField::Target
+            | LogField::RawPath
+            | LogField::QueryMarked
+            | LogField::Version
+            | LogField::RequestLineOrBad
+                if is_bad =>
+            {
+                self.text(b"<BADREQ>");
+            }
             LogField::Client => write_address(record.client, self.out),
             LogField::Peer => write_address(record.peer, self.out),
             LogField::PeerPort => self.number(record.peer_port),
@@ -167,7 +182,6 @@ impl Fields<'_, '_> {
             LogField::Version => self.text(record.version.as_bytes()),
             LogField::RequestLine if is_http => self.request_line(),
             LogField::RequestLine => {}
-            LogField::RequestLineOrBad if is_http && record.version.is_empty() => self.text(b"<BADREQ>"),
             LogField::RequestLineOrBad if is_http => self.request_line(),
             LogField::RequestLineOrBad => {}
             LogField::Host => {
@@ -266,7 +280,7 @@ impl Fields<'_, '_> {
 impl AccessRecord<'_> {
     /// How long the head took; `None` when it never was complete.
     fn head_time(&self) -> Option<Duration> {
-        (self.version != "" || self.protocol != "http").then(|| self.timings.head.unwrap_or_default())
+        (!self.version.is_empty() || self.protocol != "http").then(|| self.timings.head.unwrap_or_default())
     }
 
     /// How long it waited; `None` when it came to no endpoint.

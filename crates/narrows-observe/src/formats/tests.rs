@@ -68,7 +68,7 @@ fn a_json_record_is_one_object_with_what_is_known() {
         written(&AccessRecord { termination, tls, ..record(b"/x", b"\"\xff\n\x7f") }, &LogFormat::Json),
         "{\"time\":\"1994-11-06T08:49:37.123456Z\",\"client\":\"127.0.0.1\",\"port\":4711,\"protocol\":\"http\",\
          \"listener\":\"web\",\"method\":\"GET\",\"target\":\"/x\",\"version\":\"HTTP/1.1\",\"host\":\"example.com\",\
-         \"user_agent\":\"\\\"\u{fffd}\\u000a\\u007f\",\"route\":\"web[0]\",\"upstream\":\"app\",\
+         \"user_agent\":\"\\\"\u{fffd}\\n\\u007f\",\"route\":\"web[0]\",\"upstream\":\"app\",\
          \"endpoint\":\"127.0.0.1:80\",\"tls_version\":\"1.3\",\"tls_cipher\":\"TLS_AES_128_GCM_SHA256\",\
          \"status\":200,\"upstream_status\":200,\"attempts\":1,\"bytes_received\":0,\"bytes_sent\":12,\
          \"duration_us\":345678,\"queue_us\":20000,\"connect_us\":3000,\"answer_us\":300000,\"termination\":\"CD\"}"

@@ -158,7 +158,8 @@ fn frames(stream: &mut impl Write, batch: &Batch, from: usize, frame: impl Fn(&[
     let mut ends = Vec::new();
     let mut records = batch.records().skip(from).peekable();
     while records.peek().is_some() {
-        (out.clear(), ends.clear());
+        out.clear();
+        ends.clear();
         while let Some(record) = records.next_if(|_| out.len() < TOGETHER) {
             frame(record, &mut out);
             ends.push(out.len());
