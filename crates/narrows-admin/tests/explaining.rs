@@ -191,6 +191,37 @@ fn an_answer_of_our_own_and_one_without_a_route_are_explained() {
 }
 
 #[test]
+fn a_client_that_sticks_and_a_connection_that_is_switched_are_explained() {
+    let (first, second) = (server(OK), server(OK));
+    let running = serve(&web(&format!(
+        "    endpoints: [\"{first}\", \"{second}\"]\n    stickiness: {{ cookie: {{ name: stick }} }}\n"
+    )));
+    let answer = request(&running, "GET /v1/x HTTP/1.1\r\n");
+    let (_, cookie) = answer.split_once("stick=").unwrap_or_else(|| panic!("no cookie in {answer}"));
+    let cookie = cookie.split([';', '\r']).next().expect("a value").to_owned();
+    let lines = listen(&running, "", 1, || {
+        request(&running, &format!("GET /v1/x HTTP/1.1\r\nCookie: stick={cookie}\r\n"));
+    });
+    let why = lines[0]["explained"]["attempts"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.starts_with("sticky"), "{lines:?}");
+
+    let switching =
+        server("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhey");
+    let running = serve(&web(&format!("    endpoints: [\"{switching}\"]\n")));
+    let lines = listen(&running, "", 1, || {
+        let mut stream = TcpStream::connect(address(&running, "web")).expect("a proxy");
+        let head = "GET /v1/chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("a client");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.ends_with("\r\n\r\nhey"), "{answer}");
+    });
+    let told = &lines[0]["explained"];
+    assert_eq!((&told["status"], &told["attempts"][0]["status"]), (&101.into(), &101.into()), "{told}");
+    assert_eq!(told["response"][0]["line"], "HTTP/1.1 101 Switching Protocols");
+}
+
+#[test]
 fn flows_and_sessions_are_explained_when_they_end() {
     let echo = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let udp = echo.local_addr().expect("an address");

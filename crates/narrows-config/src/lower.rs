@@ -15,6 +15,7 @@ mod health;
 mod limits;
 mod listener;
 mod loops;
+mod metrics;
 mod mirrors;
 mod pages;
 mod passive;
@@ -74,6 +75,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         }
     }
     plan.admin = lowering.admin(&files, &mut bound);
+    plan.metrics = lowering.metrics(&files, &mut bound);
     plan.explain = lowering.explain(&files);
     if is_readable {
         if plan.listeners.is_empty() && listeners.is_empty() {

@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod limits;
 mod listener;
+mod metrics;
 mod passive;
 mod retries;
 mod route;
@@ -15,7 +16,7 @@ mod stickiness;
 mod tls;
 mod upstream;
 
-use crate::shape::{Duration, Map, Number, OPTIONAL, OneOrMany, OrTable, TextOr, otherwise, table};
+use crate::shape::{Duration, Map, Number, OPTIONAL, OneOrMany, OrTable, Switch, TextOr, otherwise, table};
 use crate::tree::Text;
 use narrows_plan::defaults;
 
@@ -29,6 +30,7 @@ pub(crate) use limits::{AdaptiveConcurrency, Breaker};
 pub(crate) use listener::{
     ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol, ProxyProtocolMode,
 };
+pub(crate) use metrics::Metrics;
 pub(crate) use passive::{PassiveCheck, SuccessRate};
 pub(crate) use retries::{Retries, RetryReason};
 pub(crate) use route::{HeaderEdits, Matcher, Mirror, PathTable, Rewrite, Route, Share};
@@ -70,6 +72,8 @@ table! {
         settings: Settings = OPTIONAL,
         /// Where operators reach the process: `off`, an address, or a table; see admin.md.
         admin: TextOr<Admin> = otherwise("a Unix socket at the usual place"),
+        /// What is counted: `on`, `off`, or a table; see metrics.md.
+        metrics: Switch<Metrics> = "on",
         /// Explanations of single requests, for who has the key; see explain.md.
         explain: Explain = otherwise("nobody gets one so"),
         /// What is listened on, by name.

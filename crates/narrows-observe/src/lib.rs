@@ -1,4 +1,4 @@
-//! What the proxy tells about the traffic: the access record, its formats, the access logs, and the time in the forms that records and headers need.
+//! What the proxy tells about the traffic: the access record, its formats, the access logs, the metrics, and the time in the forms that records and headers need.
 //!
 //! Invariant: formatting happens on the worker into a buffer of its own; writing happens on a thread of its own for each destination, so that a
 //! full disk, a closed output or a dead syslog server never stops traffic. What is lost is counted.
@@ -13,6 +13,7 @@ mod escape;
 mod formats;
 mod host;
 mod log_sinks;
+pub mod metrics;
 mod record_facts;
 mod say;
 

@@ -19,6 +19,7 @@ mod facts;
 mod health;
 mod limits;
 mod listener;
+mod metrics;
 mod network;
 mod origin;
 mod pattern;
@@ -53,6 +54,7 @@ pub use listener::{
     Listener, PathMatching, Protocol, ServerPolicy, StatusPattern, TcpListener, TcpRoute, TcpTimeouts,
     TrustedProxies,
 };
+pub use metrics::Metrics;
 pub use network::Network;
 pub use origin::{FileId, Origin};
 pub use pattern::Pattern;
@@ -84,6 +86,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Where operators reach the process.
     pub admin: Admin,
+    /// What is counted, and where it is told.
+    pub metrics: Metrics,
     /// Whether requests with a signed header are explained.
     pub explain: Option<Explain>,
     /// What is listened on, in the order of the text.

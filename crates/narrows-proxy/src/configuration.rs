@@ -6,9 +6,11 @@ use crate::sockets::Sockets;
 use crate::sticky::StickyStores;
 use narrows_control::Prepared;
 use narrows_observe::LogSinks;
+use narrows_observe::metrics::Metrics;
 use narrows_plan::Plan;
 use narrows_tls::TlsContexts;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// One configuration of the process. Immutable: a reload is a new one, which shares with the one before what stayed as it was.
 #[derive(Debug, Clone)]
@@ -27,6 +29,10 @@ pub(crate) struct Configuration {
     pub(crate) sockets: Sockets,
     /// Where its records go.
     pub(crate) logs: LogSinks,
+    /// What is counted; `None` where nothing is.
+    pub(crate) metrics: Option<Arc<Metrics>>,
+    /// Since when it is served.
+    pub(crate) since: SystemTime,
 }
 
 /// Gives listeners their keys, over all configurations.

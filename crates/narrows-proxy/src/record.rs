@@ -38,6 +38,7 @@ pub(crate) struct Outcome<'a> {
 
 /// Tells everybody who listens of what is over.
 pub(crate) fn tell(worker: &Worker, record: &AccessRecord<'_>) {
+    worker.counting.ended(record);
     worker.logs.borrow().add(record);
 }
 

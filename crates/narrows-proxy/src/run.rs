@@ -72,7 +72,7 @@ pub(crate) async fn life(
 
 /// Gives a new connection its life.
 pub(crate) fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
-    let open = OpenConnection::new(worker);
+    let open = OpenConnection::accepted(worker, place.listener);
     let owned = Rc::clone(worker);
     let generation = worker.generation_of(place.listener);
     let Some(listener) = generation.listener(place.listener) else { return };
@@ -95,7 +95,8 @@ async fn tick(worker: Rc<Worker>) {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0_u32;
     loop {
-        interval.tick().await;
+        let due = interval.tick().await;
+        worker.counting.lagged(due.elapsed());
         worker.tick(ticks);
         ticks = ticks.wrapping_add(1);
     }

@@ -2,11 +2,13 @@
 
 use crate::configuration::{Configuration, ListenerKeys};
 use crate::explain::{Ask, BadKey, ExplainKey, Listening, Taps, TooManyTaps};
+use crate::metering::{self, Reloads};
 use crate::run;
 use crate::say::say;
 use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
 use narrows_control::Control;
+use narrows_observe::metrics::Hits;
 use narrows_observe::{CannotOpen, LogLoss, LogSinks};
 use narrows_plan::Plan;
 use narrows_runtime::{BindError, Phase, PhaseControl, SpawnError, phases, spawn_thread};
@@ -16,6 +18,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// A plan with all its sockets open; nothing is accepted yet.
@@ -127,6 +130,7 @@ impl Server {
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
         let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
+        let metrics = metering::metrics(&plan, workers, None);
         let present = Arc::new(Configuration {
             number: 1,
             plan,
@@ -137,6 +141,8 @@ impl Server {
             listeners,
             sockets,
             logs,
+            metrics,
+            since: SystemTime::now(),
         });
         let (publish, configurations) = watch::channel(present);
         let link = control.link();
@@ -148,6 +154,7 @@ impl Server {
             publish,
             taps: Taps::default(),
             changing: Mutex::new(Changing { keys, _reloading: reloading }),
+            reloads: Reloads::default(),
         };
         for number in 0..workers {
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
@@ -181,6 +188,7 @@ pub struct Running {
     publish: watch::Sender<Arc<Configuration>>,
     taps: Taps,
     changing: Mutex<Changing>,
+    reloads: Reloads,
 }
 
 /// What only a change of the configuration touches.
@@ -211,6 +219,7 @@ impl Running {
         let prepared =
             self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
         let logs = before.logs.renew(&plan.settings, None)?;
+        let metrics = metering::metrics(&plan, self.workers, before.metrics.as_ref());
         self.publish.send_replace(Arc::new(Configuration {
             number: before.number + 1,
             plan,
@@ -221,6 +230,8 @@ impl Running {
             listeners,
             sockets,
             logs,
+            metrics,
+            since: SystemTime::now(),
         }));
         self.control.settle();
         changing._reloading = reloading;
@@ -235,6 +246,24 @@ impl Running {
     /// What each access log has written and lost.
     pub fn log_losses(&self) -> Vec<LogLoss> {
         self.publish.borrow().logs.losses()
+    }
+
+    /// All metrics in the format that a scraper asks for with `Accept`: content type and body. `None` where nothing is counted. Takes milliseconds where
+    /// there are thousands of series; no worker waits for it.
+    pub fn scrape(&self, accept: Option<&str>) -> Option<(&'static str, Vec<u8>)> {
+        let configuration = Arc::clone(&self.publish.borrow());
+        let memberships = Arc::clone(&self.control.link().memberships.borrow());
+        metering::scrape(&configuration, &memberships, &self.reloads, accept)
+    }
+
+    /// How many requests, flows and sessions each route has taken since the start, by listener and route; `None` where nothing is counted.
+    pub fn hits(&self) -> Option<Hits> {
+        Some(self.publish.borrow().metrics.as_ref()?.hits())
+    }
+
+    /// Counts a configuration that was not taken.
+    pub fn note_refused_reload(&self) {
+        self.reloads.refused();
     }
 
     /// Has requests, flows and sessions explained that begin from now on, until the result is dropped. Costs those that nobody asks for a look at one

@@ -1,12 +1,14 @@
 //! What a worker owns and its tasks share, whatever the configuration.
 
 use crate::configuration::Configuration;
+use crate::counting::Counting;
 use crate::explain::Asked;
 use crate::generation::{Generation, ListenerKey};
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
 use narrows_control::{Link, Memberships};
+use narrows_observe::metrics::ListenerCells;
 use narrows_observe::{Calendar, WorkerLogs};
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_upstream::{Chance, Cluster, Membership, UpstreamKey};
@@ -31,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) buffers: Rc<Buffers>,
     /// The access logs of the configuration in force.
     pub(crate) logs: RefCell<WorkerLogs>,
+    /// What is counted for the metrics.
+    pub(crate) counting: Counting,
     number: usize,
     generation: RefCell<Rc<Generation>>,
     /// Listeners that are gone, as they were: what was accepted there is served until it ends, or the drain is over.
@@ -116,6 +120,7 @@ impl Worker {
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
             logs: RefCell::new(first.logs.worker_logs()),
+            counting: Counting::new(number, first),
             mirrors: Mirrors::new(number as u32),
             asked: Asked::default(),
             link,
@@ -162,6 +167,7 @@ impl Worker {
 
     /// Serves another configuration from now on.
     pub(crate) fn adopt(&self, configuration: &Configuration) {
+        self.counting.renew(configuration);
         let before = self.generation();
         let generation = Generation::new(self.number, configuration, &self.link.reporter, Some(&before));
         let told = self.told.borrow();
@@ -358,17 +364,26 @@ fn is_news(before: &Memberships, key: UpstreamKey, told: &Arc<Membership>) -> bo
 }
 
 /// An open downstream connection; a drain waits until all are dropped.
-pub(crate) struct OpenConnection(Rc<Worker>);
+pub(crate) struct OpenConnection(Rc<Worker>, Option<Arc<ListenerCells>>);
 
 impl OpenConnection {
     pub(crate) fn new(worker: &Rc<Worker>) -> Self {
         worker.open.set(worker.open.get() + 1);
-        OpenConnection(Rc::clone(worker))
+        OpenConnection(Rc::clone(worker), None)
+    }
+
+    /// One that was accepted at a listener, which is counted there.
+    pub(crate) fn accepted(worker: &Rc<Worker>, listener: ListenerKey) -> Self {
+        let mut open = OpenConnection::new(worker);
+        open.1 = worker.counting.listener(listener);
+        open.1.iter().for_each(|cells| cells.accepted.add(1));
+        open
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        self.1.iter().for_each(|cells| cells.closed.add(1));
         let open = self.0.open.get() - 1;
         self.0.open.set(open);
         if open == 0 {

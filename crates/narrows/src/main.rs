@@ -8,6 +8,7 @@ mod load;
 mod orders;
 mod reload;
 mod run;
+mod scrape;
 mod serving;
 
 use clap::{CommandFactory, Parser, Subcommand};

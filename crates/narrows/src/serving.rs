@@ -4,6 +4,7 @@ use crate::load::{Files, Ready};
 use crate::orders::{Order, Orders};
 use crate::reload::Reloader;
 use crate::say;
+use crate::scrape::Scraping;
 use narrows_proxy::{Running, Server};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) struct Serving {
     runtime: Runtime,
     orders: Orders,
     running: Arc<Running>,
+    scraping: Arc<Scraping>,
     source: Source,
 }
 
@@ -56,19 +58,22 @@ impl Serving {
             let _inside = runtime.enter();
             Orders::catch().map_err(uncaught)?
         };
+        let scraping = Arc::new(Scraping::default());
+        let opened = scraping.open(&plan)?;
         let server = Server::bind(plan, tls, workers).map_err(|error| error.to_string())?;
         let running = Arc::new(server.start().map_err(|error| error.to_string())?);
         for socket in running.bound() {
             say(&format!("narrows: listening on {socket}"));
         }
+        scraping.serve(&running.plan(), opened, &running)?;
         say("narrows: ready");
-        Ok(Serving { runtime, orders, running, source })
+        Ok(Serving { runtime, orders, running, scraping, source })
     }
 
     /// Serves until an order ends it.
     pub(crate) fn until_stopped(self) -> ExitCode {
-        let Serving { runtime, mut orders, running, source } = self;
-        let reloader = Reloader::new(source.files, &running);
+        let Serving { runtime, mut orders, running, scraping, source } = self;
+        let reloader = Reloader::new(source.files, &running, &scraping);
         match runtime.block_on(life(&mut orders, &running, &reloader)) {
             End::Interrupted => {
                 say("narrows: interrupted twice, ending now");

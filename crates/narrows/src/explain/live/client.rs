@@ -84,7 +84,10 @@ impl Lines {
         self.waiting.resize(start + size, 0);
         let lost = |_| "the process has gone".to_owned();
         self.from.read_exact(&mut self.waiting[start..]).map_err(lost)?;
-        line(&mut self.from).map(drop)
+        match line(&mut self.from)?.is_empty() || self.is_over {
+            true => Ok(()),
+            false => Err("the process sent a chunk of another length than it said".into()),
+        }
     }
 }
 
@@ -163,6 +166,8 @@ mod tests {
         let lines = read(&format!("{HEAD}3\r\nab\n\r\n5\r\nxy")).expect("a stream");
         assert_eq!(lines.len(), 2);
         assert!(lines[1].as_ref().is_err_and(|message| message.contains("gone")));
+        let longer = read(&format!("{HEAD}2\r\nab\n\r\n")).expect("a stream");
+        assert!(longer[0].is_err(), "a chunk ends where it says");
         assert!(read(&format!("{HEAD}fffffffffffff\r\n")).expect("a stream")[0].is_err());
     }
 
