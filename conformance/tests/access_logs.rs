@@ -2,6 +2,7 @@
 
 use narrows_conformance::narrows::binary;
 use narrows_conformance::servers::certificates::Authority;
+use narrows_conformance::servers::free_port;
 use narrows_conformance::servers::haproxy::Haproxy;
 use narrows_conformance::servers::nginx::Nginx;
 use narrows_conformance::{Backend, Connection, Folder, Narrows, Setup, until};
@@ -361,7 +362,9 @@ fn a_syslog_server_that_dies_and_returns_gets_messages_again_and_the_loss_is_tol
     let address = server.local_addr().expect("an address");
     let backend = Backend::saying("hello");
     let settings = format!("access_log: {{ to: {{ syslog: \"tcp://{address}\" }}, format: json }}");
-    let narrows = Setup::web(&backend, "").settings(&settings).start();
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let yaml = Setup::web(&backend, "").settings(&settings).yaml();
+    let narrows = Narrows::start(&format!("metrics: {{ bind: \"{metrics}\" }}\n{yaml}"));
     narrows.get("/first", &[]);
     let (mut connection, _) = server.accept().expect("it connects");
     assert_eq!(read_until(&mut connection, "/first"), 1);
@@ -382,6 +385,10 @@ fn a_syslog_server_that_dies_and_returns_gets_messages_again_and_the_loss_is_tol
     connection.set_nonblocking(false).expect("it can be waited for");
     read_until(&mut connection, "/again");
     until("the loss is told", || narrows.output().contains("records were lost"));
+    let told = Connection::connect(&metrics).exchange("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").text();
+    let name = format!("narrows_access_log_records_lost_total{{destination=\"tcp://{address}\"}} ");
+    let lost = told.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok());
+    assert!(lost.is_some_and(|lost| lost >= 1.0), "{told}");
 }
 
 #[test]
