@@ -8,7 +8,6 @@ use crate::gate::Arrival;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp};
 use narrows_control::Link;
-use narrows_observe::AccessLog;
 use narrows_plan::Protocol;
 use narrows_runtime::{Peer, PhaseWatch, Stream, TICK};
 use std::io;
@@ -23,13 +22,12 @@ pub(crate) async fn life(
     workers: usize,
     mut configurations: watch::Receiver<Arc<Configuration>>,
     link: Link,
-    log: Option<AccessLog>,
     taps: Taps,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
     let first = Arc::clone(&configurations.borrow_and_update());
     let mut memberships = link.memberships.clone();
-    let worker = Rc::new(Worker::new(number, &first, link, log));
+    let worker = Rc::new(Worker::new(number, &first, link));
     worker.hear(&memberships.borrow_and_update());
     let mut taps = taps.follow();
     worker.asked.hear(&taps.borrow_and_update());

@@ -113,7 +113,8 @@ async fn life(orders: &mut Orders, running: &Running, reloader: &Reloader) -> En
                 continue;
             }
             Order::Reopen(asker) => {
-                asker.answer(Err("this version does not open its logs anew".into()));
+                running.reopen_logs();
+                asker.answer(Ok("access logs are opened anew".into()));
                 continue;
             }
             Order::Upgrade(asker) => {
