@@ -47,6 +47,7 @@ fn house() -> (Narrows, Backend, Authority) {
     let narrows = Setup::https(&backend, &identity, "")
         .listener("plain", "routes:\n  - { name: gone, path: /gone, upstream: gone }\n  - { name: app, path: /*, upstream: app }")
         .upstream_with("gone", &[&refusing], "breaker: {}\n")
+        .settings("access_log: stdout")
         .metrics("")
         .start();
     TlsClient::trusting(&authority.certificate).connect(narrows.address("web")).exchange(GET);
