@@ -33,7 +33,7 @@ use crate::nearest::nearest;
 use crate::shape::TextOr;
 use crate::source::Place;
 use crate::tree::Text;
-use narrows_plan::{AccessLog, Endpoint, Plan, Settings, UpstreamId};
+use narrows_plan::{AccessLog, Account, Endpoint, File, Plan, Settings, UpstreamId};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl Lowering<'_> {
     fn settings(&mut self, files: &[(Configuration, PathBuf)]) -> Settings {
         let mut settings = Settings::default();
         let mut seen: HashMap<&str, Place> = HashMap::new();
-        for (file, _) in files {
+        for (file, folder) in files {
             let Some(written) = &file.settings else { continue };
             for (key, place) in &written.keys {
                 if let Some(first) = seen.insert(key, *place) {
@@ -155,6 +155,16 @@ impl Lowering<'_> {
             if let Some(zone) = &written.zone {
                 settings.zone = Some(zone.text.as_str().into());
             }
+            if let Some(user) = &written.user {
+                settings.user = Some(self.account(user));
+            }
+            if let Some(group) = &written.group {
+                settings.group = Some(self.account(group));
+            }
+            if let Some(file) = &written.pid_file {
+                let origin = self.reporter.sources.origin(file.place);
+                settings.pid_file = Some(File { path: folder.join(&file.text), origin });
+            }
             if let Some(format) = written.log_format {
                 settings.log_format = match format {
                     LogFormat::Text => narrows_plan::LogFormat::Text,
@@ -163,6 +173,10 @@ impl Lowering<'_> {
             }
         }
         settings
+    }
+
+    fn account(&self, name: &Text) -> Account {
+        Account { name: name.text.as_str().into(), origin: self.reporter.sources.origin(name.place) }
     }
 
     /// The upstream that a text names.

@@ -48,7 +48,7 @@ pub use proxy_protocol::{ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion}
 pub use retry::{RetryConditions, RetryPolicy};
 pub use route::{Action, FixedResponse, HeaderEdit, Mirror, PathRewrite, Redirect, Route, Split};
 pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
-pub use settings::{AccessLog, LogFormat, Settings};
+pub use settings::{AccessLog, Account, LogFormat, Settings};
 pub use stickiness::{CookieMode, CookieValue, SameSite, StickBy, StickTable, Stickiness, StickyCookie};
 pub use template::{Part, Template};
 pub use tls::{

@@ -1,6 +1,6 @@
 //! What holds for the whole process.
 
-use crate::defaults;
+use crate::{File, Origin, defaults};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +17,21 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Where this process stands; see [`Balancing::prefers_zone`](crate::Balancing::prefers_zone).
     pub zone: Option<Box<str>>,
+    /// The user that the process becomes once its sockets are bound.
+    pub user: Option<Account>,
+    /// The group that the process becomes once its sockets are bound; the user's own where there is none.
+    pub group: Option<Account>,
+    /// Where the number of the process stands while it serves.
+    pub pid_file: Option<File>,
+}
+
+/// A user or a group of the system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name or number.
+    pub name: Box<str>,
+    /// Where that was written.
+    pub origin: Origin,
 }
 
 impl Default for Settings {
@@ -27,6 +42,9 @@ impl Default for Settings {
             access_log: AccessLog::Off,
             log_format: LogFormat::Text,
             zone: None,
+            user: None,
+            group: None,
+            pid_file: None,
         }
     }
 }

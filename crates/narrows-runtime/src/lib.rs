@@ -7,6 +7,7 @@
 mod accept;
 mod buffers;
 mod deadline;
+mod process;
 mod socket;
 mod stream;
 mod udp;
@@ -15,6 +16,10 @@ mod worker;
 pub use accept::{Accepted, accept};
 pub use buffers::{Buffer, Buffers};
 pub use deadline::{Deadlines, TICK, Tick, Watch};
+pub use process::{
+    Identity, IdentityError, InheritError, Inheritance, Passed, Passing, Reporter, Successor, Transport,
+    drop_privileges, give_socket, low_ports_begin, pass_to, read_as, start_successor, take_inheritance,
+};
 pub use socket::{BindError, BoundSocket, bind};
 pub use stream::{Layer, Peer, Stream};
 pub use udp::{
