@@ -17,8 +17,9 @@ pub use accept::{Accepted, accept};
 pub use buffers::{Buffer, Buffers};
 pub use deadline::{Deadlines, TICK, Tick, Watch};
 pub use process::{
-    Identity, IdentityError, InheritError, Inheritance, Passed, Passing, Reporter, Successor, Transport,
-    drop_privileges, give_socket, low_ports_begin, pass_to, read_as, start_successor, take_inheritance,
+    Guardian, Identity, IdentityError, InheritError, Inheritance, Passed, Passing, Reporter, Successor,
+    Transport, drop_privileges, give_socket, low_ports_begin, read_as, start_successor, start_ward,
+    take_inheritance,
 };
 pub use socket::{BindError, BoundSocket, bind};
 pub use stream::{Layer, Peer, Stream};

@@ -24,13 +24,24 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    // Before there is any thread.
+    let inheritance = match take_inheritance() {
+        Ok(inheritance) => inheritance,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let program = Program::present();
+    if let (true, Some(program)) = (guard::is_wanted(), &program) {
+        return guard::guard(program, inheritance.sockets);
+    }
+    let Inheritance { sockets, mut reporter, guardian } = inheritance;
     let mut loaded = match arguments.files.load() {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
+    let files = arguments.files.again();
     let ready = complete(&mut loaded);
+    let becoming = preflight::look(&mut loaded, files.as_ref());
     show(&loaded.diagnostics);
-    let Some(ready) = ready else { return ExitCode::FAILURE };
     let source = Source { files: arguments.files.again(), workers: arguments.workers.map(usize::from) };
     match Serving::start(ready, source) {
         Ok(serving) => serving.until_stopped(),

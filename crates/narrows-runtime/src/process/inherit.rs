@@ -11,7 +11,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The variable in which a Narrows tells the next one its own process number, the descriptor of the list of sockets and that of the report.
+/// The variable in which a Narrows tells the next one its own process number and three descriptors: the list of sockets, the report, and what the first process of
+/// a container listens to. `-` is none.
 pub(super) const HANDOVER: &str = "NARROWS_HANDOVER";
 /// The first descriptor that a service manager passes on (sd_listen_fds(3)).
 const FIRST_MANAGED: RawFd = 3;
@@ -32,6 +33,26 @@ pub struct Inheritance {
     pub sockets: Vec<Passed>,
     /// Tells the process that hands over how things go; `None` where there is none.
     pub reporter: Option<Reporter>,
+    /// Tells the first process of a container who serves; `None` where there is none.
+    pub guardian: Option<Guardian>,
+}
+
+/// Tells the process that looks after this one, the first one of a container, which process is to be looked after.
+#[derive(Debug)]
+pub struct Guardian(File);
+
+impl Guardian {
+    /// Says that this process serves from now on.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn tell(&self, process: u32) -> io::Result<()> {
+        (&self.0).write_all(format!("{process}\n").as_bytes())
+    }
+
+    pub(super) fn copy(&self) -> io::Result<OwnedFd> {
+        Ok(self.0.try_clone()?.into())
+    }
 }
 
 /// Why what was passed on cannot be taken.
@@ -78,13 +99,15 @@ pub fn take_inheritance() -> Result<Inheritance, InheritError> {
     let handed = std::env::var(HANDOVER).ok();
     let managed = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(|name| std::env::var(name).ok());
     forget_variables(&[HANDOVER, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"]);
-    if let Some(text) = handed {
-        return take_handed(&text);
+    // Who is the child of the first process of a container may be given sockets by a service manager as well.
+    let handed = handed.map(|text| take_handed(&text)).transpose()?.unwrap_or_default();
+    if handed.reporter.is_some() {
+        return Ok(handed);
     }
-    let [Some(process), Some(count), names] = managed else { return Ok(Inheritance::default()) };
+    let [Some(process), Some(count), names] = managed else { return Ok(handed) };
     // Meant for another process, whose environment this one has as well.
     if process.parse() != Ok(getpid().as_raw_nonzero().get()) {
-        return Ok(Inheritance::default());
+        return Ok(handed);
     }
     let count = count.parse::<i32>().ok().filter(|count| (0..=MANAGED_LIMIT).contains(count));
     let count = count.ok_or(InheritError::Variable("LISTEN_FDS"))?;
@@ -94,32 +117,39 @@ pub fn take_inheritance() -> Result<Inheritance, InheritError> {
         let name = names.next().unwrap_or_default();
         take_managed(number, name)
     });
-    Ok(Inheritance { sockets: sockets.collect::<Result<_, _>>()?, reporter: None })
+    Ok(Inheritance { sockets: sockets.collect::<Result<_, _>>()?, ..handed })
 }
 
 fn take_handed(text: &str) -> Result<Inheritance, InheritError> {
     let nonsense = || InheritError::Variable(HANDOVER);
-    let mut numbers = text.split(':').map(|number| number.parse::<i32>().ok());
-    let (Some(Some(parent)), Some(Some(list)), Some(Some(report)), None) =
-        (numbers.next(), numbers.next(), numbers.next(), numbers.next())
-    else {
-        return Err(nonsense());
-    };
-    if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(parent) {
+    let fields: Vec<&str> = text.split(':').collect();
+    let [parent, list, report, guardian] = fields[..] else { return Err(nonsense()) };
+    let is_meant = getppid().is_some_and(|process| parent.parse() == Ok(process.as_raw_nonzero().get()));
+    if !is_meant {
         return Ok(Inheritance::default());
     }
-    let mut list = File::from(take(list, FileType::RegularFile).ok_or_else(nonsense)?);
-    let reporter = Reporter(File::from(take(report, FileType::Fifo).ok_or_else(nonsense)?));
+    let take_file = |field: &str, kind| {
+        if field == "-" {
+            return Ok(None);
+        }
+        let taken = field.parse().ok().and_then(|number| take(number, kind));
+        taken.map(|taken| Some(File::from(taken))).ok_or_else(nonsense)
+    };
+    let list = take_file(list, FileType::RegularFile)?;
+    let reporter = take_file(report, FileType::Fifo)?.map(Reporter);
+    let guardian = take_file(guardian, FileType::Fifo)?.map(Guardian);
     let mut text = String::new();
-    list.rewind()?;
-    list.take(LIST_BYTES).read_to_string(&mut text)?;
+    if let Some(mut list) = list {
+        list.rewind()?;
+        list.take(LIST_BYTES).read_to_string(&mut text)?;
+    }
     let described = description::read(&text).ok_or_else(nonsense)?;
     let mut passed = Vec::with_capacity(described.len());
     for Passing { listener, transport, written, managed, sockets } in described {
         let sockets = sockets.into_iter().map(take_socket).collect::<Result<_, _>>()?;
         passed.push(Passing { listener, transport, written, managed, sockets });
     }
-    Ok(Inheritance { sockets: passed, reporter: Some(reporter) })
+    Ok(Inheritance { sockets: passed, reporter, guardian })
 }
 
 fn take_socket(number: RawFd) -> Result<Socket, InheritError> {

@@ -1,7 +1,7 @@
 //! Passing descriptors on to a program that this process starts, and to no other.
 
 use super::description::{self, Passing};
-use super::inherit::{HANDOVER, READY};
+use super::inherit::{Guardian, HANDOVER, READY};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::getpid;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 ///
 /// A process that may bind low ports without being root passes that on as well.
 #[allow(unsafe_code, reason = "the one way to change a new process before its program begins")]
-pub fn pass_to(command: &mut Command, descriptors: Vec<OwnedFd>) {
+fn pass_to(command: &mut Command, descriptors: Vec<OwnedFd>) {
     let before = move || {
         for descriptor in &descriptors {
             fcntl_setfd(descriptor, FdFlags::empty())?;
@@ -36,7 +36,7 @@ pub fn pass_to(command: &mut Command, descriptors: Vec<OwnedFd>) {
     unsafe { command.pre_exec(before) };
 }
 
-/// A process that was passed the sockets of this one and is to take over.
+/// A process that was passed the sockets of this one and is to take over, or one that is looked after.
 #[derive(Debug)]
 pub struct Successor {
     /// The process.
@@ -52,18 +52,40 @@ impl Successor {
     }
 }
 
-/// Starts the program of `command` and passes on the sockets of this process, and further descriptors of which the program learns otherwise.
+/// Starts the program of `command` and passes on the sockets of this process, and the way to the first process of a container.
 ///
 /// # Errors
 /// The system gives no descriptor, or the program cannot be started. Nothing has changed then.
 pub fn start_successor(
-    mut command: Command,
+    command: Command,
     sockets: &[Passing<Arc<Socket>>],
-    mut further: Vec<OwnedFd>,
+    guardian: Option<&Guardian>,
 ) -> io::Result<Successor> {
     let (report, reporter) = io::pipe()?;
+    let child = start(command, sockets, Some(reporter.into()), guardian.map(Guardian::copy).transpose()?)?;
+    Ok(Successor { child, report: report.into() })
+}
+
+/// Starts the program of `command`, to be looked after by this process, the first one of a container. What comes out of the descriptor is the
+/// number of each process that takes over, a line each ([`Guardian::tell`]).
+///
+/// # Errors
+/// The system gives no descriptor, or the program cannot be started.
+pub fn start_ward(command: Command, sockets: &[Passing<Arc<Socket>>]) -> io::Result<Successor> {
+    let (report, way) = io::pipe()?;
+    let child = start(command, sockets, None, Some(way.into()))?;
+    Ok(Successor { child, report: report.into() })
+}
+
+fn start(
+    mut command: Command,
+    sockets: &[Passing<Arc<Socket>>],
+    reporter: Option<OwnedFd>,
+    guardian: Option<OwnedFd>,
+) -> io::Result<Child> {
     let mut list = File::from(memfd_create("narrows-sockets", MemfdFlags::CLOEXEC)?);
     let mut told = Vec::with_capacity(sockets.len());
+    let mut passed = Vec::new();
     for passing in sockets {
         // Copies: the originals may be closed, by a reload for instance, before the program begins.
         let copies = passing.sockets.iter().map(|socket| socket.try_clone().map(OwnedFd::from));
@@ -75,16 +97,18 @@ pub fn start_successor(
             managed: passing.managed,
             sockets: copies.iter().map(AsRawFd::as_raw_fd).collect(),
         });
-        further.extend(copies);
+        passed.extend(copies);
     }
     list.write_all(description::write(&told).as_bytes())?;
-    let reporter = OwnedFd::from(reporter);
-    let process = getpid().as_raw_nonzero();
-    command.env(HANDOVER, format!("{process}:{}:{}", list.as_raw_fd(), reporter.as_raw_fd()));
-    further.extend([OwnedFd::from(list), reporter]);
-    pass_to(&mut command, further);
-    let child = command.spawn()?;
-    // With it goes this process' end of the report, so that its reader sees the end when the other process ends.
-    drop(command);
-    Ok(Successor { child, report: report.into() })
+    let number = |descriptor: &Option<OwnedFd>| {
+        descriptor.as_ref().map_or("-".to_owned(), |descriptor| descriptor.as_raw_fd().to_string())
+    };
+    let (process, list_number) = (getpid().as_raw_nonzero(), list.as_raw_fd());
+    command.env(HANDOVER, format!("{process}:{list_number}:{}:{}", number(&reporter), number(&guardian)));
+    passed.push(list.into());
+    passed.extend(reporter);
+    passed.extend(guardian);
+    pass_to(&mut command, passed);
+    // With the command goes this process' end of the pipes, so that their readers see the end when the other process ends.
+    command.spawn()
 }
