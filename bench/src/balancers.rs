@@ -1,5 +1,6 @@
 //! What it costs to choose an endpoint, without a network: nanoseconds of one core for each balancer and size of the upstream.
 
+use narrows_upstream::UpstreamKey;
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use narrows_plan::{Address, Balance, Balancing, Origin, Upstream, UpstreamId};
+use narrows_plan::{Address, Balance, Balancing, Origin, Upstream};
 use narrows_upstream::{
     Cluster, Condition, EndpointId, Member, Membership, Reporter, Running, Tried, Wanted,
 };
@@ -97,7 +98,7 @@ impl Row {
         let balancing = Balancing { method: self.method, bound: self.bound, ..Balancing::default() };
         let upstream = Upstream { balancing, ..Upstream::new("bench", Origin::default()) };
         let (reporter, _) = Reporter::new();
-        Cluster::new(Arc::new(upstream), UpstreamId(0), 0, None, reporter, None)
+        Cluster::new(Arc::new(upstream), UpstreamKey(0), 0, None, reporter, None)
     }
 
     fn cluster(&self, members: &[Arc<Member>]) -> Cluster {

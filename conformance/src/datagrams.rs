@@ -94,6 +94,11 @@ pub struct DatagramServer {
 }
 
 impl DatagramServer {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sends every datagram back.
     pub fn echo() -> DatagramServer {
         DatagramServer::script(|bytes| vec![bytes.to_vec()])

@@ -98,6 +98,28 @@ impl Narrows {
         upstreams.find(|one| one["upstream"] == upstream).unwrap_or_default()
     }
 
+    /// Writes another configuration and has it served.
+    #[track_caller]
+    pub fn reload(&self, yaml: &str) {
+        const SERVED: &str = "narrows: reloaded; ";
+        let before = self.output().matches(SERVED).count();
+        self.folder.write("narrows.yaml", yaml);
+        self.signal("HUP");
+        crate::until("the new configuration is served", || {
+            let output = self.output();
+            assert!(!output.contains("narrows: not reloaded"), "{output}");
+            output.matches(SERVED).count() > before
+        });
+    }
+
+    /// The address of a listener that came with a reload.
+    #[track_caller]
+    pub fn new_address(&self, listener: &str) -> String {
+        let output = self.output();
+        let found = output.lines().filter_map(listening).rfind(|(name, _)| name == listener);
+        found.unwrap_or_else(|| panic!("{listener} is not in {output}")).1
+    }
+
     /// Sends it a signal such as `TERM`.
     #[track_caller]
     pub fn signal(&self, signal: &str) {

@@ -161,6 +161,9 @@ impl Lowering<'_> {
             if let Some(group) = &written.group {
                 settings.group = Some(self.account(group));
             }
+            if let Some(timeout) = written.upgrade_timeout {
+                settings.upgrade_timeout = timeout.0;
+            }
             if let Some(file) = &written.pid_file {
                 let origin = self.reporter.sources.origin(file.place);
                 settings.pid_file = Some(File { path: folder.join(&file.text), origin });

@@ -88,6 +88,8 @@ table! {
         group: Text = OPTIONAL,
         /// File that holds the number of the process while it serves.
         pid_file: Text = OPTIONAL,
+        /// How long a process that is to take over in an upgrade may take until it serves; then it is ended, and nothing has happened.
+        upgrade_timeout: Duration = time(defaults::UPGRADE_TIMEOUT),
     }
 }
 

@@ -1,23 +1,22 @@
 //! The life of the control plane, and what a worker holds of it.
 
-use crate::discovery;
+use crate::discovery::Discovery;
 use crate::keeper::{Keeper, Order};
-use crate::status;
 use narrows_plan::Plan;
 use narrows_runtime::{Phase, PhaseControl, PhaseWatch, SpawnError, TICK, phases, spawn_thread};
 use narrows_tls::TlsContexts;
-use narrows_upstream::{Membership, Report, Reporter, UpstreamLoad};
+use narrows_upstream::{Membership, Report, Reporter, UpstreamKey, UpstreamLoad};
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::task::{spawn_local, yield_now};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
-/// How long the start waits for the first answers about names.
+/// How long a configuration waits for the first answers about names and the first checks.
 const FIRST_ANSWERS: Duration = Duration::from_secs(3);
 /// Between two publications. Workers set up their balancers anew with each: a change that follows another waits for the next tick, so that
 /// thousands of endpoints that go down together are one change.
@@ -27,11 +26,28 @@ const HEARD_AT_ONCE: usize = 256;
 /// Orders of the operator that wait at most.
 const ORDERS: usize = 64;
 
-/// The endpoints of all upstreams, in the order of the plan.
-pub type Memberships = Arc<[Arc<Membership>]>;
+/// The endpoints of every upstream that is served, in the order of their keys.
+pub type Memberships = Arc<[(UpstreamKey, Arc<Membership>)]>;
 
 /// What all workers share of each upstream, in the order of the plan.
 pub type Loads = Arc<[Arc<UpstreamLoad>]>;
+
+/// What the control plane made of a plan: it knows where the endpoints are.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The identity of each upstream, in the order of the plan.
+    pub keys: Arc<[UpstreamKey]>,
+    /// What all workers share of each, in the same order.
+    pub loads: Loads,
+}
+
+/// What happens to the configuration.
+enum Change {
+    /// Another plan is about to be served.
+    Prepare { plan: Arc<Plan>, tls: TlsContexts, done: SyncSender<Prepared> },
+    /// It is served.
+    Settle,
+}
 
 /// The running control plane. Dropping it ends its thread.
 #[derive(Debug)]
@@ -40,6 +56,7 @@ pub struct Control {
     thread: Option<JoinHandle<io::Result<()>>>,
     link: Link,
     orders: mpsc::Sender<Order>,
+    changes: mpsc::UnboundedSender<Change>,
 }
 
 /// What a worker holds of the control plane.
@@ -51,42 +68,46 @@ pub struct Link {
     pub status: watch::Receiver<Arc<str>>,
     /// Where it reports what it notices.
     pub reporter: Reporter,
-    /// What all workers share of each upstream.
-    pub loads: Loads,
 }
 
 /// Why the control plane did not start.
 pub type ControlError = SpawnError;
 
 impl Control {
-    /// Starts it and waits until it is known where the endpoints are; names that have no answer by then come later. `say` prints a line for the operator.
+    /// Starts it, with nothing to care for yet. `say` prints a line for the operator.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(plan: Arc<Plan>, tls: TlsContexts, say: fn(&str)) -> Result<Control, ControlError> {
+    pub fn start(say: fn(&str)) -> Result<Control, ControlError> {
         let (phase, watched) = phases();
-        let unknown: Memberships = plan.upstreams.iter().map(|_| Arc::default()).collect();
-        let (publish, memberships) = watch::channel(unknown);
+        let (publish, memberships) = watch::channel(Memberships::default());
         let (tell, status) = watch::channel(Arc::from("{}"));
-        let tell = status::is_wanted(&plan).then_some(tell);
         let (reporter, reports) = Reporter::new();
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let (known, is_known) = std::sync::mpsc::sync_channel(1);
-        let loads: Loads = plan.upstreams.iter().map(|upstream| UpstreamLoad::new(upstream)).collect();
-        let shared = Arc::clone(&loads);
+        let (changes, changed) = mpsc::unbounded_channel();
         let life = move || async move {
-            let keeper = Keeper::new(plan, tls, say, publish, tell, shared);
-            life(keeper, reports, ordered, watched, known).await
+            let keeper = Keeper::new(say, publish, tell);
+            life(keeper, reports, ordered, changed, watched).await
         };
         let thread = spawn_thread("control", life)?;
-        // A thread that has ended already has nothing more to say.
-        let _ = is_known.recv();
-        Ok(Control {
-            phase,
-            thread: Some(thread),
-            link: Link { memberships, status, reporter, loads },
-            orders,
-        })
+        let link = Link { memberships, status, reporter };
+        Ok(Control { phase, thread: Some(thread), link, orders, changes })
+    }
+
+    /// Takes over a plan and waits until it is known where its endpoints are; names that have no answer by then come later. Upstreams of the same name keep
+    /// their endpoints and all that is known of them; those of the plan before are served until [`Control::settle`]. `None` when the control plane has ended.
+    ///
+    /// Blocks for up to three seconds: not to be called by a worker.
+    pub fn prepare(&self, plan: Arc<Plan>, tls: TlsContexts) -> Option<Prepared> {
+        let (done, prepared) = std::sync::mpsc::sync_channel(1);
+        self.changes.send(Change::Prepare { plan, tls, done }).ok()?;
+        prepared.recv().ok()
+    }
+
+    /// The plan that was prepared last is served: what only earlier ones had is forgotten.
+    pub fn settle(&self) {
+        // A control plane that has ended has nothing left to forget.
+        let _ = self.changes.send(Change::Settle);
     }
 
     /// What a worker holds of it.
@@ -114,15 +135,10 @@ async fn life(
     keeper: Rc<Keeper>,
     mut reports: mpsc::Receiver<Report>,
     mut orders: mpsc::Receiver<Order>,
+    mut changes: mpsc::UnboundedReceiver<Change>,
     mut phase: PhaseWatch,
-    known: std::sync::mpsc::SyncSender<()>,
 ) -> io::Result<()> {
-    let first = async {
-        discovery::begin(&keeper).await;
-        keeper.schedule().decided(&keeper).await;
-    };
-    let mut first = pin!(tokio::time::timeout(FIRST_ANSWERS, first));
-    let mut known = Some(known);
+    let discovery = Discovery::new(&keeper);
     let mut published = Instant::now();
     let mut has_news = false;
     let mut ticking = interval(TICK);
@@ -133,11 +149,12 @@ async fn life(
             biased;
             () = phase.stopped() => return Ok(()),
             _ = ticking.tick() => keeper.tick(),
-            _ = &mut first, if known.is_some() => {
-                keeper.publish();
-                keeper.renew_status();
-                let _ = known.take().map(|known| known.send(()));
-            }
+            Some(change) = changes.recv() => match change {
+                Change::Prepare { plan, tls, done } => {
+                    spawn_local(prepare(Rc::clone(&keeper), Rc::clone(&discovery), plan, tls, done));
+                }
+                Change::Settle => keeper.forget_others(&discovery),
+            },
             Some(order) = orders.recv() => keeper.obey(order),
             Some(report) = reports.recv() => {
                 if hear(&keeper, report, &mut reports) {
@@ -154,6 +171,37 @@ async fn life(
             published = Instant::now();
         }
     }
+}
+
+/// Takes over a plan, and says so once it is known where its endpoints are and which of them are well.
+async fn prepare(
+    keeper: Rc<Keeper>,
+    discovery: Rc<Discovery>,
+    plan: Arc<Plan>,
+    tls: TlsContexts,
+    done: SyncSender<Prepared>,
+) {
+    // At the start nobody is served yet: what is known already can be checked while names are looked up.
+    let is_first = keeper.charges().is_empty();
+    if !is_first {
+        discovery.hold();
+    }
+    let prepared = keeper.take(&plan, &tls, &discovery);
+    if is_first {
+        discovery.pass_on();
+    }
+    let first = async {
+        discovery.all_heard().await;
+        discovery.pass_on();
+        keeper.schedule().decided(&keeper).await;
+    };
+    // Who has not answered by then comes later.
+    let _ = timeout(FIRST_ANSWERS, first).await;
+    discovery.pass_on();
+    keeper.publish();
+    keeper.renew_status();
+    // Who asked may have gone.
+    let _ = done.send(prepared);
 }
 
 /// Hears what workers have noticed, so much of it as is heard at once; says whether there may be more.

@@ -5,6 +5,7 @@
 //! [`Membership`](narrows_upstream::Membership). Workers never wait for this thread, and go on with what they know when it is busy.
 
 mod agent;
+mod charge;
 mod check;
 mod control;
 mod discovery;
@@ -17,5 +18,5 @@ mod schedule;
 mod seeds;
 mod status;
 
-pub use control::{Control, ControlError, Link, Loads, Memberships};
+pub use control::{Control, ControlError, Link, Loads, Memberships, Prepared};
 pub use keeper::Order;

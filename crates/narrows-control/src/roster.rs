@@ -77,6 +77,12 @@ struct Checks {
     agent: bool,
 }
 
+impl Checks {
+    fn of(upstream: &Upstream) -> Self {
+        Checks { health: upstream.health.as_ref().map(|check| check.start), agent: upstream.agent.is_some() }
+    }
+}
+
 /// One endpoint: all that is known of it.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -105,10 +111,7 @@ pub(crate) struct Ordered {
 
 impl Roster {
     pub(crate) fn new(upstream: &Upstream) -> Self {
-        let checks = Checks {
-            health: upstream.health.as_ref().map(|check| check.start),
-            agent: upstream.agent.is_some(),
-        };
+        let checks = Checks::of(upstream);
         Roster {
             entries: Vec::new(),
             sources: Sources::default(),
@@ -120,6 +123,22 @@ impl Roster {
             is_changed: true,
             news: Vec::new(),
         }
+    }
+
+    /// Takes over another configuration. What was ordered and what checks have shown stays, where they still check.
+    pub(crate) fn renew(&mut self, upstream: &Upstream, before: &Upstream, now: Instant) {
+        let checks = Checks::of(upstream);
+        for entry in &mut self.entries {
+            entry.check_as(checks);
+        }
+        self.checks = checks;
+        if upstream.passive != before.passive {
+            self.outliers = upstream.passive.clone().map(|rules| Outliers::new(rules, now));
+            if self.outliers.is_none() {
+                self.entries.iter_mut().for_each(|entry| entry.passive = Passive::default());
+            }
+        }
+        self.refresh(now);
     }
 
     /// Takes over what some sources have now. An endpoint is known by its address and name, whatever its source: it stays who it is when it moves from one to
@@ -311,6 +330,20 @@ impl Entry {
             returned: None,
         };
         Entry { id, found, ordered, health, agent, passive, member: Arc::new(member) }
+    }
+
+    /// It is checked in another way from now on. One that was not checked before is taken for well until a check says otherwise.
+    fn check_as(&mut self, checks: Checks) {
+        match (checks.health, &self.health) {
+            (Some(_), None) => self.health = Some(Health::new(StartState::Up)),
+            (None, Some(_)) => self.health = None,
+            _ => {}
+        }
+        match (checks.agent, &self.agent) {
+            (true, None) => self.agent = Some(Agent::default()),
+            (false, Some(_)) => self.agent = None,
+            _ => {}
+        }
     }
 
     /// Whether it is taken out, and its checks rest.

@@ -1,9 +1,10 @@
 //! When endpoints are checked: one task for each that has checks, and one for its agent.
 
+use crate::charge::Charge;
 use crate::check::{Failure, PROGRAMS, Subject, agent_line, check};
 use crate::health::Verdict;
 use crate::keeper::Keeper;
-use narrows_plan::{AgentCheck, HealthCheck, UpstreamId};
+use narrows_plan::{AgentCheck, HealthCheck};
 use narrows_upstream::{Chance, EndpointId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -41,19 +42,20 @@ impl Schedule {
     }
 
     /// Begins to check an endpoint that is in its roster, as its upstream says.
-    pub(crate) fn begin(&self, keeper: &Rc<Keeper>, upstream: UpstreamId, endpoint: EndpointId) {
-        let plan = &keeper.plan.upstreams[upstream.0 as usize];
+    pub(crate) fn begin(&self, keeper: &Rc<Keeper>, charge: &Rc<Charge>, endpoint: EndpointId) {
+        let plan = &charge.upstream();
         if plan.health.is_none() && plan.agent.is_none() {
             return;
         }
-        let mut roster = keeper.roster(upstream).borrow_mut();
+        let mut roster = charge.roster.borrow_mut();
         let Some(entry) = roster.entry(endpoint) else { return };
         let found = &entry.found;
         let mut tasks = Vec::new();
-        let task = |subject| Task { keeper: Rc::clone(keeper), upstream, endpoint, subject };
+        let task = |subject| Task { keeper: Rc::clone(keeper), charge: Rc::clone(charge), endpoint, subject };
         if let (Some(check), Some(health)) = (&plan.health, &entry.health) {
-            let connector = keeper.tls.probe(upstream);
-            let subject = Subject::of_check(plan, check, &found.address, &found.server_name, connector);
+            let connector = charge.probe();
+            let subject =
+                Subject::of_check(plan, check, &found.address, &found.server_name, connector.as_ref());
             let chance = Chance::unseeded();
             let wait = match health.first(check, &chance) {
                 Duration::ZERO => self.turn(),
@@ -78,8 +80,8 @@ impl Schedule {
     /// Returns once no first check is awaited that decides whether an endpoint is up. Cancel safe.
     pub(crate) async fn decided(&self, keeper: &Keeper) {
         let is_open = || {
-            keeper.upstreams().any(|(id, _)| {
-                let roster = keeper.roster(id).borrow();
+            keeper.charges().iter().any(|charge| {
+                let roster = charge.roster.borrow();
                 roster.entries.iter().any(|entry| {
                     let health = entry.health.as_ref();
                     health.is_some_and(|health| health.verdict() == Verdict::Unknown) && !entry.is_resting()
@@ -115,14 +117,14 @@ impl Schedule {
 /// What checks one endpoint, or asks its agent, as long as the endpoint is there.
 struct Task {
     keeper: Rc<Keeper>,
-    upstream: UpstreamId,
+    charge: Rc<Charge>,
     endpoint: EndpointId,
     subject: Subject,
 }
 
 impl Task {
     async fn check(self, first: Duration, chance: Chance) {
-        let plan = self.keeper.plan.upstreams[self.upstream.0 as usize].clone();
+        let plan = self.charge.upstream();
         let Some(asked) = plan.health.as_deref() else { return };
         let watch = self.keeper.deadlines.watch();
         sleep(first).await;
@@ -142,7 +144,7 @@ impl Task {
 
     /// Whether the endpoint is taken out of service; a row of results that had begun is broken then.
     fn rests(&self) -> bool {
-        let mut roster = self.keeper.roster(self.upstream).borrow_mut();
+        let mut roster = self.charge.roster.borrow_mut();
         let Some(entry) = roster.entry(self.endpoint) else { return false };
         let rests = entry.is_resting();
         if let Some(health) = entry.health.as_mut().filter(|_| rests) {
@@ -157,7 +159,7 @@ impl Task {
             self.keeper.schedule().complain(&self.keeper, &self.subject, failure);
             return;
         }
-        let mut roster = self.keeper.roster(self.upstream).borrow_mut();
+        let mut roster = self.charge.roster.borrow_mut();
         let health = roster.entry(self.endpoint).and_then(|entry| entry.health.as_mut());
         let result = result.map_err(|failure| failure.to_string().into());
         if health.is_some_and(|health| health.record(asked, result, took)) {
@@ -167,12 +169,12 @@ impl Task {
     }
 
     fn next(&self, asked: &HealthCheck, chance: &Chance) -> Option<Duration> {
-        let mut roster = self.keeper.roster(self.upstream).borrow_mut();
+        let mut roster = self.charge.roster.borrow_mut();
         Some(roster.entry(self.endpoint)?.health.as_ref()?.next(asked, chance))
     }
 
     async fn ask_agent(self, first: Duration) {
-        let plan = self.keeper.plan.upstreams[self.upstream.0 as usize].clone();
+        let plan = self.charge.upstream();
         let Some(agent) = plan.agent.as_deref() else { return };
         let watch = self.keeper.deadlines.watch();
         sleep(first).await;
@@ -186,7 +188,7 @@ impl Task {
     }
 
     fn hear(&self, answer: Result<String, Failure>) {
-        let mut roster = self.keeper.roster(self.upstream).borrow_mut();
+        let mut roster = self.charge.roster.borrow_mut();
         let agent = roster.entry(self.endpoint).and_then(|entry| entry.agent.as_mut());
         let answer = answer.as_deref().map_err(|failure| failure.to_string().into());
         if agent.is_some_and(|agent| agent.hear(answer)) {

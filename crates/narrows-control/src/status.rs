@@ -37,11 +37,12 @@
 //! | `ejections_total` | how often its traffic took it out |
 //! | `health`, `agent` | what its checks and its agent say, where it has them |
 
+use crate::charge::Charge;
 use crate::roster::{Entry, Roster};
 use narrows_plan::{Action, Plan, Protocol, Upstream};
 use narrows_upstream::{Totals, UpstreamLoad};
 use serde_json::{Value, json};
-use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Whether a route tells the state.
@@ -57,10 +58,11 @@ pub(crate) fn is_wanted(plan: &Plan) -> bool {
 }
 
 /// The state of all upstreams as JSON.
-pub(crate) fn describe(plan: &Plan, rosters: &[RefCell<Roster>], loads: &[Arc<UpstreamLoad>]) -> Arc<str> {
-    let upstreams = plan.upstreams.iter().zip(rosters).zip(loads);
-    let upstreams: Vec<_> =
-        upstreams.map(|((upstream, roster), load)| of_upstream(upstream, &roster.borrow(), load)).collect();
+pub(crate) fn describe(charges: &[Rc<Charge>]) -> Arc<str> {
+    let upstreams: Vec<_> = charges
+        .iter()
+        .map(|charge| of_upstream(&charge.upstream(), &charge.roster.borrow(), &charge.load()))
+        .collect();
     format!("{:#}\n", json!({ "upstreams": upstreams })).into()
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// Asking the endpoints of an upstream whether they are well, from time to time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HealthCheck {
     /// What is asked.
     pub kind: CheckKind,
@@ -46,7 +46,7 @@ pub enum StartState {
 }
 
 /// What a health check asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum CheckKind {
     /// A connection can be made; what is sent, and what must come back.
     Tcp {
@@ -122,7 +122,7 @@ impl CheckKind {
 }
 
 /// The request of an HTTP check, and what is expected of its answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HttpCheck {
     /// Path with query.
     pub path: Box<str>,
@@ -139,7 +139,7 @@ pub struct HttpCheck {
 }
 
 /// What must be in an answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Expect {
     /// These bytes, anywhere.
     Contains(Box<[u8]>),

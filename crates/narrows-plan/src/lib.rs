@@ -64,7 +64,7 @@ pub use upstream::{
 use std::sync::Arc;
 
 /// One whole configuration, ready to run.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Plan {
     /// Names of the files that the configuration came from; [`FileId`] is the index.
     pub files: Vec<String>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A named group of sockets that treat their connections alike.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Listener {
     /// Stable name.
     pub name: Box<str>,
@@ -28,7 +28,7 @@ pub struct Listener {
 }
 
 /// What a listener speaks.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Protocol {
     /// Layer 7.
     Http(Box<HttpListener>),
@@ -69,7 +69,7 @@ impl fmt::Display for Bind {
 }
 
 /// Layer 7 on a listener.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct HttpListener {
     /// Which route takes a request.
     pub table: RouteTable,
@@ -267,7 +267,7 @@ impl Default for HttpTimeouts {
 }
 
 /// Pages for errors that the proxy makes; the first that fits is used.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ErrorPages {
     /// Status and page, most specific first.
     pub pages: Vec<(StatusPattern, Arc<ErrorPage>)>,
@@ -300,7 +300,7 @@ impl StatusPattern {
 }
 
 /// A page for an error.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ErrorPage {
     /// The body.
     pub body: Template,
@@ -309,7 +309,7 @@ pub struct ErrorPage {
 }
 
 /// Layer 4 on a listener.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct TcpListener {
     /// Which route takes a connection. Host patterns are compared with the TLS server name.
     pub table: RouteTable,
@@ -324,7 +324,7 @@ pub struct TcpListener {
 }
 
 /// One route of a TCP or UDP listener.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TcpRoute {
     /// Stable name.
     pub name: Box<str>,

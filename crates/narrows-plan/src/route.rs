@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// One route of an HTTP listener: conditions stand in the listener's [`RouteTable`](crate::RouteTable) under the same
 /// index, this is what is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// Stable name.
     pub name: Box<str>,
@@ -55,7 +55,7 @@ pub struct Mirror {
 }
 
 /// The end of a route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Forward to an upstream.
     Upstream(UpstreamId),
@@ -70,7 +70,7 @@ pub enum Action {
 }
 
 /// Upstreams that share a route by weight.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     /// Upstream and weight; at least one weight is above 0.
     pub shares: Vec<(UpstreamId, u32)>,
@@ -93,7 +93,7 @@ impl Split {
 }
 
 /// An answer that the proxy gives itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FixedResponse {
     /// Status code, 200 to 599.
     pub status: u16,
@@ -104,7 +104,7 @@ pub struct FixedResponse {
 }
 
 /// A redirection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Redirect {
     /// Value of `Location`.
     pub to: Template,

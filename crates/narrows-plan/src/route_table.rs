@@ -12,7 +12,7 @@ use paths::PathIndex;
 use std::collections::HashMap;
 
 /// When a rule matches: one of the hosts, one of the paths and all conditions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Where it was written.
     pub origin: Origin,
@@ -93,7 +93,7 @@ impl std::fmt::Display for PathPattern {
 }
 
 /// A condition with its text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     /// What must be true.
     pub expression: Expression,
@@ -129,6 +129,13 @@ pub struct RouteTable {
     exact: HashMap<Box<str>, PathIndex>,
     below: HashMap<Box<str>, PathIndex>,
     any: PathIndex,
+}
+
+/// Tables are equal when their rules are: the indices are made of these.
+impl PartialEq for RouteTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
 }
 
 impl RouteTable {

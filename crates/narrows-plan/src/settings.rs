@@ -23,6 +23,8 @@ pub struct Settings {
     pub group: Option<Account>,
     /// Where the number of the process stands while it serves.
     pub pid_file: Option<File>,
+    /// How long a process that is to take over may take until it serves.
+    pub upgrade_timeout: Duration,
 }
 
 /// A user or a group of the system.
@@ -45,6 +47,7 @@ impl Default for Settings {
             user: None,
             group: None,
             pid_file: None,
+            upgrade_timeout: defaults::UPGRADE_TIMEOUT,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How clients are kept at the endpoint that served them first.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stickiness {
     /// By what a client is known again.
     pub by: StickBy,
@@ -16,7 +16,7 @@ pub struct Stickiness {
 }
 
 /// By what a client is known again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum StickBy {
     /// By a cookie that names the endpoint.
     Cookie(StickyCookie),
@@ -48,7 +48,7 @@ pub struct StickTable {
 }
 
 /// A cookie that names the endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StickyCookie {
     /// Its name.
     pub name: Box<str>,

@@ -4,7 +4,7 @@ use crate::{RouteTable, TcpRoute, UpstreamId, defaults};
 use std::time::Duration;
 
 /// Datagrams on a listener. A session is what comes from one address and port of a client, and what is answered.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct UdpListener {
     /// Which route takes a session. Host patterns are compared with the server name of QUIC's client hello.
     pub table: RouteTable,

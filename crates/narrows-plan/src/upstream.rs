@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct UpstreamId(pub u32);
 
 /// A named group of endpoints that can each take the same traffic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// Stable name.
     pub name: Box<str>,
@@ -86,6 +86,55 @@ impl Upstream {
             grpc_web: false,
             proxy_protocol: None,
         }
+    }
+}
+
+impl Upstream {
+    /// Whether what serves it would serve the other as well: they differ in nothing but where endpoints are found, how these are checked, and how many failures
+    /// take one out.
+    pub fn is_served_like(&self, other: &Upstream) -> bool {
+        // Named one by one, so that a further field has to be thought of.
+        let Upstream {
+            name,
+            balancing,
+            stickiness,
+            pool,
+            retry,
+            passive,
+            slow_start,
+            limits,
+            breaker,
+            concurrency,
+            when_down,
+            protocol,
+            tls,
+            grpc_web,
+            proxy_protocol,
+            origin: _,
+            endpoints: _,
+            endpoint_file: _,
+            resolver: _,
+            health: _,
+            agent: _,
+        } = self;
+        let judged = |passive: &PassiveCheck| {
+            (passive.success_rate.is_some(), passive.latency.is_some(), passive.statuses.clone())
+        };
+        *name == other.name
+            && *balancing == other.balancing
+            && *stickiness == other.stickiness
+            && *pool == other.pool
+            && *retry == other.retry
+            && passive.as_ref().map(judged) == other.passive.as_ref().map(judged)
+            && *slow_start == other.slow_start
+            && *limits == other.limits
+            && *breaker == other.breaker
+            && *concurrency == other.concurrency
+            && *when_down == other.when_down
+            && *protocol == other.protocol
+            && *tls == other.tls
+            && *grpc_web == other.grpc_web
+            && *proxy_protocol == other.proxy_protocol
     }
 }
 

@@ -3,11 +3,13 @@
 //! A reload gives every worker a new generation. Whatever begins then belongs to it: a connection takes the present one for each request. What runs holds the one that it began
 //! with, and ends as it began. The clusters of upstreams that stay as they are belong to both.
 
-use crate::sticky::Sticky;
-use crate::worker::Common;
+use crate::configuration::Configuration;
+use crate::sticky::{Sticky, StickyStores};
+use narrows_control::Loads;
 use narrows_plan::{HttpListener, Listener, Plan, Protocol, TcpListener, UdpListener, UpstreamId};
 use narrows_tls::{Acceptor, TlsContexts};
-use narrows_upstream::Cluster;
+use narrows_upstream::{Cluster, Reporter, UpstreamKey};
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +25,11 @@ pub(crate) struct Generation {
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
     /// Where the listener of each key stands in the plan.
-    pub(crate) listeners: Arc<[Option<usize>]>,
+    listeners: Arc<[Option<usize>]>,
+    stores: StickyStores,
+    /// The identity of each upstream, in the order of the plan.
+    pub(crate) keys: Arc<[UpstreamKey]>,
+    loads: Loads,
     /// In the order of the plan.
     pub(crate) clusters: Vec<Rc<Cluster>>,
     /// How the clients of each upstream stay where they are.
@@ -31,30 +37,83 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// What the configuration makes of worker `number`.
-    pub(crate) fn new(worker: usize, common: Common) -> Self {
-        let Common { plan, tls, link, stores } = common;
+    /// What a configuration makes of worker `number`. Clusters that serve alike are taken over from the generation `before`.
+    pub(crate) fn new(
+        number: usize,
+        configuration: &Configuration,
+        reporter: &Reporter,
+        before: Option<&Generation>,
+    ) -> Self {
+        let Configuration { plan, tls, stores, prepared, listeners, .. } = configuration;
         let zone = plan.settings.zone.as_deref();
-        let upstreams = || (0..).map(UpstreamId).zip(&plan.upstreams);
-        let clusters = upstreams().map(|(id, upstream)| {
-            let (upstream, reporter) = (Arc::clone(upstream), link.reporter.clone());
-            let cluster = Cluster::new(upstream, id, worker, tls.connector(id), reporter, zone);
-            Rc::new(cluster.sharing(&link.loads[id.0 as usize]))
-        });
-        let clusters = clusters.collect();
-        let sticky = upstreams().map(|(id, upstream)| stores.of_worker(id, upstream)).collect();
+        let known: HashMap<UpstreamKey, UpstreamId> = before
+            .map(|before| before.keys.iter().copied().zip((0..).map(UpstreamId)).collect())
+            .unwrap_or_default();
+        let mut clusters = Vec::with_capacity(plan.upstreams.len());
+        let mut sticky = Vec::with_capacity(plan.upstreams.len());
+        for (index, (id, upstream)) in (0..).map(UpstreamId).zip(&plan.upstreams).enumerate() {
+            let (key, load) = (prepared.keys[index], &prepared.loads[index]);
+            let kept = before
+                .zip(known.get(&key))
+                .filter(|(before, old)| before.serves_alike(**old, configuration, id))
+                .map(|(before, old)| (before, *old));
+            clusters.push(kept.map_or_else(
+                || {
+                    let connector = tls.connector(id);
+                    let cluster =
+                        Cluster::new(Arc::clone(upstream), key, number, connector, reporter.clone(), zone);
+                    Rc::new(cluster.sharing(load))
+                },
+                |(before, old)| Rc::clone(before.cluster(old)),
+            ));
+            let kept = kept.filter(|(before, old)| stores.are_same(id, &before.stores, *old));
+            sticky.push(match kept {
+                Some((before, old)) => before.sticky(old).cloned(),
+                None => stores.of_worker(id, upstream),
+            });
+        }
         Generation {
+            plan: Arc::clone(plan),
+            tls: tls.clone(),
+            stores: stores.clone(),
             tells_destinations: plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some()),
-            listeners: (0..plan.listeners.len()).map(Some).collect(),
-            tls,
+            listeners: Arc::clone(listeners),
+            keys: Arc::clone(&prepared.keys),
+            loads: Arc::clone(&prepared.loads),
             clusters,
             sticky,
-            plan,
         }
+    }
+
+    /// Whether what was made of an upstream is what another configuration would make of it.
+    fn serves_alike(&self, id: UpstreamId, other: &Configuration, other_id: UpstreamId) -> bool {
+        let (old, new) = (self.plan.upstream(id), other.plan.upstream(other_id));
+        let is_same_connector = match (self.tls.connector(id), other.tls.connector(other_id)) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            _ => false,
+        };
+        let (old_load, new_load) = (&self.loads[id.0 as usize], &other.prepared.loads[other_id.0 as usize]);
+        is_same_connector
+            && Arc::ptr_eq(old_load, new_load)
+            && self.plan.settings.zone == other.plan.settings.zone
+            && old.is_served_like(new)
+    }
+
+    /// The upstream of that identity.
+    pub(crate) fn upstream_of(&self, key: UpstreamKey) -> Option<UpstreamId> {
+        let place = self.keys.iter().position(|known| *known == key)?;
+        Some(UpstreamId(place as u32))
     }
 
     fn index(&self, key: ListenerKey) -> Option<usize> {
         *self.listeners.get(key.0 as usize)?
+    }
+
+    /// The keys of its listeners.
+    pub(crate) fn listener_keys(&self) -> impl Iterator<Item = ListenerKey> {
+        let keys = self.listeners.iter().zip((0..).map(ListenerKey));
+        keys.filter_map(|(place, key)| place.is_some().then_some(key))
     }
 
     /// The listener; `None` when this configuration has it no more.

@@ -6,8 +6,10 @@
 
 mod answer;
 mod client;
+mod configuration;
 mod connection;
 mod downstream;
+mod entrances;
 mod exchange;
 mod fault;
 mod flow;
@@ -19,6 +21,7 @@ mod http2;
 mod mirror;
 mod outgoing;
 mod preface;
+mod pulse;
 mod queueing;
 mod record;
 mod request;
@@ -26,6 +29,7 @@ mod run;
 mod say;
 mod secure;
 mod server;
+mod sockets;
 mod sticky;
 mod tcp;
 mod tunnel;
@@ -35,6 +39,7 @@ mod worker;
 
 pub use fault::{Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
+pub use pulse::Pulse;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
 pub use sticky::{BadSecret, check_secrets};

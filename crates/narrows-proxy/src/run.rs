@@ -1,64 +1,78 @@
 //! The life of a worker: it accepts, ticks, drains and ends.
 
+use crate::configuration::Configuration;
 use crate::downstream::Downstream;
+use crate::entrances::Entrances;
 use crate::gate::Arrival;
-use crate::worker::{Common, OpenConnection, Place, Worker};
-use crate::{connection, tcp, udp};
+use crate::pulse::Pulse;
+use crate::worker::{OpenConnection, Place, Worker};
+use crate::{connection, tcp};
+use narrows_control::Link;
 use narrows_observe::AccessLog;
 use narrows_plan::Protocol;
-use narrows_runtime::{Accepted, Peer, PhaseWatch, Stream, TICK, accept};
-use socket2::Socket;
+use narrows_runtime::{Peer, PhaseWatch, Stream, TICK};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// The life of worker `number` of `workers`. `sockets` are its own, one for each place.
+/// The life of worker `number` of `workers`.
 pub(crate) async fn life(
     number: usize,
     workers: usize,
-    common: Common,
-    sockets: Vec<(Place, Socket)>,
+    mut configurations: watch::Receiver<Arc<Configuration>>,
+    link: Link,
     log: Option<AccessLog>,
+    pulse: Pulse,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(number, common, log));
-    let following = tokio::task::spawn_local({
-        let worker = Rc::clone(&worker);
-        async move { worker.follow().await }
-    });
-    let generation = worker.generation();
-    for (place, socket) in sockets {
-        let Some(listener) = generation.listener(place.listener) else { continue };
-        if let Protocol::Udp(listener) = &listener.protocol {
-            let sharing = if listener.quic { 1 } else { workers };
-            tokio::task::spawn_local(udp::life(Rc::clone(&worker), place, socket, sharing));
-            continue;
-        }
-        let accepting = accept(socket, phase.clone(), {
-            let worker = Rc::clone(&worker);
-            move |accepted| match accepted {
-                Accepted::Connection(stream, peer) => receive(&worker, place, stream, peer),
-                Accepted::Exhausted => worker.survive_exhaustion(),
+    let first = Arc::clone(&configurations.borrow_and_update());
+    let mut memberships = link.memberships.clone();
+    let worker = Rc::new(Worker::new(number, &first, link, log));
+    worker.hear(&memberships.borrow_and_update());
+    let mut entrances = Entrances::new(&worker, workers, phase.clone());
+    entrances.renew(&first.sockets, number);
+    drop(first);
+    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), number, pulse.clone()));
+    loop {
+        tokio::select! {
+            biased;
+            () = phase.draining() => break,
+            Ok(()) = configurations.changed() => {
+                let next = Arc::clone(&configurations.borrow_and_update());
+                // What it needs of endpoints was told before.
+                worker.hear(&memberships.borrow_and_update());
+                worker.adopt(&next);
+                entrances.renew(&next.sockets, number);
             }
-        });
-        tokio::task::spawn_local(accepting);
+            Ok(()) = memberships.changed() => worker.hear(&memberships.borrow_and_update()),
+        }
     }
-    drop(generation);
-    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
-    phase.draining().await;
-    worker.drain();
+    worker.drain(phase.is_replaced());
+    if phase.is_replaced() {
+        // What clients send is for the other process.
+        entrances.close();
+    }
+    let following = async {
+        while memberships.changed().await.is_ok() {
+            worker.hear(&memberships.borrow_and_update());
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = worker.closed() => {}
         () = phase.stopped() => {}
         () = tokio::time::sleep(worker.generation().plan.settings.drain) => {}
+        () = following => {}
     }
     ticking.abort();
-    following.abort();
+    pulse.end(number);
     Ok(())
 }
 
 /// Gives a new connection its life.
-fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
+pub(crate) fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
     let open = OpenConnection::new(worker);
     let owned = Rc::clone(worker);
     let generation = worker.generation_of(place.listener);
@@ -77,13 +91,14 @@ fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
     }
 }
 
-async fn tick(worker: Rc<Worker>) {
+async fn tick(worker: Rc<Worker>, number: usize, pulse: Pulse) {
     let mut interval = interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0_u32;
     loop {
         interval.tick().await;
         worker.tick(ticks);
+        pulse.beat(number);
         ticks = ticks.wrapping_add(1);
     }
 }

@@ -1,22 +1,24 @@
-//! From a plan to running workers.
+//! From a plan to running workers, and from one plan to the next.
 
-use crate::generation::ListenerKey;
+use crate::configuration::{Configuration, ListenerKeys};
+use crate::pulse::Pulse;
 use crate::run;
 use crate::say::say;
+use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
-use crate::worker::{Common, Place};
 use narrows_control::Control;
 use narrows_observe::LogSink;
-use narrows_plan::{AccessLog, Bind, Plan, Protocol};
+use narrows_plan::{AccessLog, Plan};
 use narrows_runtime::{
-    BindError, BoundSocket, Phase, PhaseControl, SpawnError, bind, bind_datagrams, phases, spawn_thread,
+    BindError, Identity, Passed, Passing, Phase, PhaseControl, SpawnError, phases, spawn_thread,
 };
 use narrows_tls::{Reloading, TlsContexts};
 use socket2::Socket;
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use tokio::sync::watch;
 
 /// A plan with all its sockets open; nothing is accepted yet.
 #[derive(Debug)]
@@ -25,9 +27,11 @@ pub struct Server {
     tls: TlsContexts,
     stores: StickyStores,
     sink: Option<LogSink>,
-    workers: Vec<Vec<(Place, Socket)>>,
-    bound: Vec<Bound>,
-    unix_paths: Vec<PathBuf>,
+    workers: usize,
+    keys: ListenerKeys,
+    listeners: Arc<[Option<usize>]>,
+    sockets: Sockets,
+    passed: Sockets,
 }
 
 /// Where a listener listens.
@@ -39,6 +43,13 @@ pub struct Bound {
     pub protocol: &'static str,
     /// The address, with the real port where 0 was asked for.
     pub address: String,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bound { listener, protocol, address } = self;
+        write!(formatter, "{address} (listener {listener}, {protocol})")
+    }
 }
 
 /// Why a plan could not be started. Nothing is left behind.
@@ -71,6 +82,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error(transparent)]
     Thread(#[from] SpawnError),
+    /// The control plane has ended, which it never should.
+    #[error("the control plane has ended")]
+    ControlEnded,
 }
 
 impl Server {
@@ -79,7 +93,21 @@ impl Server {
     /// # Errors
     /// The first thing that cannot be had; everything else is let go of.
     pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
-        let stores = StickyStores::new(&plan)?;
+        Server::bind_with(plan, tls, workers, Vec::new())
+    }
+
+    /// The same with sockets that were passed on to this process: those that the plan listens on are used, the others stay as they are until
+    /// [`Running::own_sockets`].
+    ///
+    /// # Errors
+    /// As for [`Server::bind`]; whoever passed the sockets on can go on with them.
+    pub fn bind_with(
+        plan: Plan,
+        tls: TlsContexts,
+        workers: usize,
+        passed: Vec<Passed>,
+    ) -> Result<Server, StartError> {
+        let stores = StickyStores::new(&plan, None)?;
         let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
             path: match &plan.settings.access_log {
                 AccessLog::File(path) => path.display().to_string(),
@@ -87,95 +115,64 @@ impl Server {
             },
             source,
         })?;
-        let count = workers.max(1);
-        let mut server = Server {
-            tls,
-            stores,
-            sink,
-            workers: (0..count).map(|_| Vec::new()).collect(),
-            bound: Vec::new(),
-            unix_paths: Vec::new(),
-            plan: Arc::new(plan),
-        };
-        let plan = Arc::clone(&server.plan);
-        for (index, listener) in plan.listeners.iter().enumerate() {
-            for (address, origin) in &listener.binds {
-                let bound = match &listener.protocol {
-                    Protocol::Http(_) | Protocol::Tcp(_) => bind(address, count),
-                    Protocol::Udp(udp) => bind_datagrams(address, if udp.quic { 1 } else { count }),
-                };
-                let socket = bound.map_err(|source| StartError::Bind {
-                    place: plan.locate(*origin),
-                    listener: listener.name.to_string(),
-                    source,
-                })?;
-                server.adopt(index, socket);
-            }
-        }
-        Ok(server)
+        let workers = workers.max(1);
+        let mut keys = ListenerKeys::default();
+        let named = keys.of(&plan);
+        let mut passed = Sockets::of_passed(passed);
+        let sockets = passed.renew(&plan, &named, workers)?;
+        passed.forget_shared();
+        let sockets = sockets.settle(&plan, workers);
+        let listeners = keys.places(&named);
+        Ok(Server { plan: Arc::new(plan), tls, stores, sink, workers, keys, listeners, sockets, passed })
     }
 
-    fn adopt(&mut self, listener: usize, socket: BoundSocket) {
-        let local_port = match &socket.bind {
-            Bind::Socket(address) => address.port(),
-            Bind::Unix(path) => {
-                self.unix_paths.push(path.clone());
-                0
-            }
-        };
-        self.bound.push(Bound {
-            listener: self.plan.listeners[listener].name.to_string(),
-            protocol: self.plan.listeners[listener].protocol.name(),
-            address: socket.bind.to_string(),
-        });
-        // A socket that only one worker has goes to another one for each listener.
-        let first = if socket.sockets.len() == 1 { listener % self.workers.len() } else { 0 };
-        for (worker, socket) in self.workers.iter_mut().skip(first).zip(socket.sockets) {
-            worker.push((Place { listener: ListenerKey(listener as u32), local_port }, socket));
-        }
+    /// Gives every socket to a user, so that a process of that user can bind further ones beside them.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn give_sockets(&self, identity: &Identity) -> io::Result<()> {
+        self.sockets.give_to(identity)
     }
 
     /// Where the listeners listen, in the order of the configuration.
-    pub fn bound(&self) -> &[Bound] {
-        &self.bound
+    pub fn bound(&self) -> Vec<Bound> {
+        self.sockets.bound()
     }
 
-    /// Starts the workers.
+    /// Starts the control plane and the workers, once it is known where the endpoints are.
     ///
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
-    pub fn start(mut self) -> Result<Running, StartError> {
+    pub fn start(self) -> Result<Running, StartError> {
+        let Server { plan, tls, stores, sink, workers, keys, listeners, sockets, passed } = self;
         let (phases, phase) = phases();
-        let control = Control::start(Arc::clone(&self.plan), self.tls.clone(), say)?;
-        let mut running = Running {
+        let control = Control::start(say)?;
+        let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
+        let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
+        let present = Arc::new(Configuration { number: 1, plan, tls, stores, prepared, listeners, sockets });
+        let (publish, configurations) = watch::channel(present);
+        let link = control.link();
+        let running = Running {
             phases,
             control,
-            threads: Vec::new(),
-            sink: None,
-            unix_paths: std::mem::take(&mut self.unix_paths),
-            _reloading: self.tls.reload_on_change(&self.plan, say).map_err(StartError::Reloading)?,
+            threads: Mutex::default(),
+            workers,
+            sink: Mutex::default(),
+            publish,
+            changing: Mutex::new(Changing { keys, _reloading: reloading }),
+            pulse: Pulse::new(workers),
+            passed: Mutex::new(Some(passed)),
         };
-        let workers = self.workers.len();
-        for (number, sockets) in std::mem::take(&mut self.workers).into_iter().enumerate() {
-            let log = self.sink.as_ref().map(LogSink::worker_log);
-            let common = Common {
-                plan: Arc::clone(&self.plan),
-                tls: self.tls.clone(),
-                link: running.control.link(),
-                stores: self.stores.clone(),
-            };
-            let phase = phase.clone();
-            let life = move || run::life(number, workers, common, sockets, log, phase);
-            running.threads.push(spawn_thread(&format!("worker-{number}"), life)?);
+        for number in 0..workers {
+            let log = sink.as_ref().map(LogSink::worker_log);
+            let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
+            let pulse = running.pulse.clone();
+            let life = move || run::life(number, workers, configurations, link, log, pulse, phase);
+            let thread = spawn_thread(&format!("worker-{number}"), life)?;
+            running.threads().push(thread);
         }
-        running.sink = self.sink.take();
+        *running.sink.lock().unwrap_or_else(PoisonError::into_inner) = sink;
         Ok(running)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        remove_sockets(&self.unix_paths);
     }
 }
 
@@ -184,13 +181,102 @@ impl Drop for Server {
 pub struct Running {
     phases: PhaseControl,
     control: Control,
-    threads: Vec<JoinHandle<io::Result<()>>>,
-    sink: Option<LogSink>,
-    unix_paths: Vec<PathBuf>,
+    threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+    workers: usize,
+    sink: Mutex<Option<LogSink>>,
+    publish: watch::Sender<Arc<Configuration>>,
+    changing: Mutex<Changing>,
+    pulse: Pulse,
+    /// Sockets that were passed on and that nobody here listens with.
+    passed: Mutex<Option<Sockets>>,
+}
+
+/// What only a change of the configuration touches.
+#[derive(Debug)]
+struct Changing {
+    keys: ListenerKeys,
     _reloading: Reloading,
 }
 
 impl Running {
+    /// Serves another plan from now on. New requests, flows and sessions belong to it, what runs ends as it began; idle connections stay where their listener does.
+    /// Upstreams keep their endpoints with all that is known of them, and those that workers use alike keep connections and queues. `tls` was loaded from the plan.
+    ///
+    /// Blocks until the endpoints of new upstreams are known, for three seconds at most. Two changes at one time follow each other. The number of workers stays.
+    ///
+    /// # Errors
+    /// What cannot be had; then nothing has changed.
+    pub fn apply(&self, plan: Plan, tls: TlsContexts) -> Result<(), StartError> {
+        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Arc::clone(&self.publish.borrow());
+        let stores = StickyStores::new(&plan, Some((&before.plan, &before.stores)))?;
+        let named = changing.keys.of(&plan);
+        let sockets = before.sockets.renew(&plan, &named, self.workers)?;
+        let listeners = changing.keys.places(&named);
+        let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
+        let plan = Arc::new(plan);
+        let prepared =
+            self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
+        self.publish.send_replace(Arc::new(Configuration {
+            number: before.number + 1,
+            plan,
+            tls,
+            stores,
+            prepared,
+            listeners,
+            sockets,
+        }));
+        self.control.settle();
+        changing._reloading = reloading;
+        Ok(())
+    }
+
+    /// The sockets, for a process that is to take over.
+    pub fn passing(&self) -> Vec<Passing<Arc<Socket>>> {
+        self.publish.borrow().sockets.passing()
+    }
+
+    /// The sockets are this process' alone: the one that had passed them on has stopped to use them. Those that nobody listens with are closed.
+    pub fn own_sockets(&self) {
+        let unused = self.passed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.publish.borrow().sockets.own();
+        if let Some(unused) = unused {
+            unused.own();
+        }
+    }
+
+    /// Another process has taken over: no new connection and no datagram of a client any more, and the files of Unix sockets stay. Running work is finished
+    /// within the plan's `drain`, idle connections end with their next request.
+    pub fn hand_over(&self) {
+        self.publish.borrow().sockets.disown();
+        self.phases.enter(Phase::Replaced);
+    }
+
+    /// Whether the workers live.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Counts the configurations that were served, from 1.
+    pub fn number(&self) -> u64 {
+        self.publish.borrow().number
+    }
+
+    /// The plan that is served.
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.publish.borrow().plan)
+    }
+
+    /// Where the listeners listen, in the order of the configuration.
+    pub fn bound(&self) -> Vec<Bound> {
+        self.publish.borrow().sockets.bound()
+    }
+
     /// Begins a graceful stop: no new connection, idle ones are closed, running work is finished within the plan's
     /// `drain`.
     pub fn drain(&self) {
@@ -204,36 +290,30 @@ impl Running {
 
     /// Whether all workers have ended.
     pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+        self.threads().iter().all(JoinHandle::is_finished)
     }
 
     /// Waits until all workers have ended and the access log is written.
-    pub fn wait(mut self) {
-        self.join();
-    }
-
-    fn join(&mut self) {
-        for thread in self.threads.drain(..) {
+    pub fn wait(&self) {
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads {
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => say(&format!("a worker failed: {error}")),
                 Err(_) => say("a worker panicked"),
             }
         }
-        self.sink = None;
-        remove_sockets(&std::mem::take(&mut self.unix_paths));
+        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<io::Result<()>>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop();
-        self.join();
-    }
-}
-
-fn remove_sockets(paths: &[PathBuf]) {
-    for path in paths {
-        let _ = std::fs::remove_file(path);
+        self.wait();
     }
 }

@@ -45,13 +45,37 @@ pub fn check_secrets(plan: &Plan) -> Vec<BadSecret> {
 }
 
 impl StickyStores {
-    /// Reads the keys and makes empty tables.
+    /// Reads the keys and makes empty tables. Tables and drawn keys of upstreams whose clients stuck in the same way `before` are taken over.
     ///
     /// # Errors
     /// The first file that cannot be used.
-    pub(crate) fn new(plan: &Plan) -> Result<Self, BadSecret> {
-        let store = |upstream: &Arc<Upstream>| Ok(Store::new(upstream)?.map(Arc::new));
+    pub(crate) fn new(plan: &Plan, before: Option<(&Plan, &StickyStores)>) -> Result<Self, BadSecret> {
+        let known: HashMap<&str, (&Upstream, &Option<Arc<Store>>)> = before
+            .into_iter()
+            .flat_map(|(plan, stores)| plan.upstreams.iter().zip(&*stores.0))
+            .map(|(upstream, store)| (&*upstream.name, (&**upstream, store)))
+            .collect();
+        let store = |upstream: &Arc<Upstream>| {
+            let made = Store::new(upstream)?.map(Arc::new);
+            let kept =
+                known.get(&*upstream.name).filter(|(before, _)| before.stickiness == upstream.stickiness);
+            let kept = kept.and_then(|(_, store)| (*store).clone());
+            Ok(match (made, kept) {
+                // A file is read again: its content may be another.
+                (Some(_), Some(kept)) if !is_from_file(upstream) => Some(kept),
+                (made, _) => made,
+            })
+        };
         Ok(StickyStores(plan.upstreams.iter().map(store).collect::<Result<_, BadSecret>>()?))
+    }
+
+    /// Whether the clients of two upstreams are known by the same keys and tables.
+    pub(crate) fn are_same(&self, id: UpstreamId, other: &StickyStores, other_id: UpstreamId) -> bool {
+        match (self.0.get(id.0 as usize), other.0.get(other_id.0 as usize)) {
+            (Some(Some(one)), Some(Some(other))) => Arc::ptr_eq(one, other),
+            (Some(None), Some(None)) => true,
+            _ => false,
+        }
     }
 
     /// The same for who only asks what would be: upstreams whose key cannot be had are told apart, and no cookie is known there.
@@ -73,6 +97,14 @@ impl StickyStores {
         let store = self.0.get(id.0 as usize)?.clone()?;
         Some(Rc::new(Sticky { upstream: Arc::clone(upstream), store, members: RefCell::default() }))
     }
+}
+
+/// Whether the key of its cookies is the content of a file.
+fn is_from_file(upstream: &Upstream) -> bool {
+    matches!(
+        upstream.stickiness.as_deref().map(|stickiness| &stickiness.by),
+        Some(StickBy::Cookie(StickyCookie { value: CookieValue::Signed { secret: Some(_) }, .. }))
+    )
 }
 
 impl Store {

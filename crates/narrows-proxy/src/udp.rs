@@ -21,7 +21,7 @@ use affinity::Affinity;
 use ending::Refusals;
 use hellos::Hellos;
 use narrows_plan::WhenDown;
-use narrows_runtime::{Arrivals, DatagramListener, Inbox, Outbox, Tick, Watch};
+use narrows_runtime::{Arrivals, DatagramListener, Inbox, Outbox, Stop, Tick, Watch};
 use sessions::Sessions;
 use socket2::Socket;
 use std::future::poll_fn;
@@ -37,23 +37,31 @@ const TURNS: u32 = 8;
 const DRAIN_IDLE: Duration = Duration::from_secs(2);
 
 /// The life of a listener's datagrams on one of `workers` workers.
-pub(crate) async fn life(worker: Rc<Worker>, place: Place, socket: Socket, workers: usize) {
-    if let Err(error) = serve(&worker, place, socket, workers).await {
+/// `stop` ends it: no datagram is taken any more, and sessions end once they are quiet.
+pub(crate) async fn life(worker: Rc<Worker>, place: Place, socket: Socket, workers: usize, stop: Rc<Stop>) {
+    if let Err(error) = serve(&worker, place, socket, workers, stop).await {
         let generation = worker.generation_of(place.listener);
         let name = generation.listener_name(place.listener);
         say(&format!("listener {name}: {error}; this worker takes no more datagrams for it"));
     }
 }
 
-async fn serve(worker: &Rc<Worker>, place: Place, socket: Socket, workers: usize) -> io::Result<()> {
+async fn serve(
+    worker: &Rc<Worker>,
+    place: Place,
+    socket: Socket,
+    workers: usize,
+    stop: Rc<Stop>,
+) -> io::Result<()> {
     let generation = worker.generation_of(place.listener);
     let Some(rules) = UdpRules::new(generation, place.listener) else { return Ok(()) };
-    let mut flows = Flows::new(worker, place, rules, socket, workers)?;
+    let mut flows = Flows::new(worker, place, rules, socket, workers, stop)?;
     let mut inbox = Inbox::new();
     let mut turns = 0;
     loop {
         inbox.clear();
         let turn = poll_fn(|context| flows.poll_turn(context, &mut inbox)).await?;
+        flows.look_at_the_rules();
         flows.look_at_the_clock();
         if turn.received {
             flows.forward(&inbox);
@@ -66,6 +74,9 @@ async fn serve(worker: &Rc<Worker>, place: Place, socket: Socket, workers: usize
         }
         flows.note_cut(inbox.take_cut());
         flows.set_alarm();
+        if flows.is_over() {
+            return Ok(());
+        }
         turns += 1;
         if turns % TURNS == 0 {
             tokio::task::yield_now().await;
@@ -108,6 +119,9 @@ struct Flows<'w> {
     /// Until when a session lives on which something moves now.
     expires: Tick,
     is_draining: bool,
+    /// Says that no further datagram is wanted here.
+    stop: Rc<Stop>,
+    workers: usize,
     /// Whether a session may have to move because its endpoint went down.
     moves: bool,
 }
@@ -119,6 +133,7 @@ impl<'w> Flows<'w> {
         rules: UdpRules,
         socket: Socket,
         workers: usize,
+        stop: Rc<Stop>,
     ) -> io::Result<Self> {
         Ok(Flows {
             worker,
@@ -137,24 +152,48 @@ impl<'w> Flows<'w> {
             watch: worker.deadlines.watch(),
             expires: Tick::NEVER,
             is_draining: false,
+            stop,
+            workers,
             moves: moves(&rules),
             rules,
         })
     }
 
     fn poll_turn(&mut self, context: &mut Context<'_>, inbox: &mut Inbox) -> Poll<io::Result<Turn>> {
+        let is_stopped = self.stop.poll_stopped(context).is_ready();
         // What cannot be received, for want of memory for instance, is lost, as on the way.
-        let received = self.listener.poll_receive(context, inbox).is_ready();
+        let received = !is_stopped && self.listener.poll_receive(context, inbox).is_ready();
         let arrived = match self.arrivals.poll(context, &mut self.tokens) {
             Poll::Ready(result) => result.map(|()| true)?,
             Poll::Pending => false,
         };
-        let ticked =
-            self.watch.poll_expired(context).is_ready() || self.worker.is_draining() && !self.is_draining;
+        let ticked = self.watch.poll_expired(context).is_ready() || self.is_leaving() && !self.is_draining;
         if received || arrived || ticked {
             return Poll::Ready(Ok(Turn { received, arrived, ticked }));
         }
         Poll::Pending
+    }
+
+    /// Whether no new session is wanted: the worker drains, or the listener is gone.
+    fn is_leaving(&self) -> bool {
+        self.stop.is_stopped() || self.worker.is_leaving(self.place)
+    }
+
+    /// Whether the listener is gone, and all of its sessions are.
+    fn is_over(&self) -> bool {
+        self.stop.is_stopped() && self.is_draining && self.sessions.len() == 0
+    }
+
+    /// New sessions belong to the configuration in force.
+    fn look_at_the_rules(&mut self) {
+        if self.worker.is_present(&self.rules.generation) {
+            return;
+        }
+        let Some(rules) = UdpRules::new(self.worker.generation(), self.place.listener) else { return };
+        let old = std::mem::replace(&mut self.rules, rules);
+        self.moves = moves(&self.rules);
+        self.sessions.allow(self.rules.sessions.limit.div_ceil(self.workers));
+        self.affinity.translate(|home| home.translate(&old, &self.rules));
     }
 
     /// What moves in this turn lives from now on.
@@ -170,7 +209,7 @@ impl<'w> Flows<'w> {
     /// Ends what is over.
     fn tick(&mut self) {
         let now = self.worker.now();
-        if self.worker.is_draining() && !self.is_draining {
+        if self.is_leaving() && !self.is_draining {
             self.is_draining = true;
             self.look_at_the_clock();
             self.sessions.shorten(self.expires);

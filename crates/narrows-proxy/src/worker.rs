@@ -1,19 +1,18 @@
 //! What a worker owns and its tasks share, whatever the configuration.
 
+use crate::configuration::Configuration;
 use crate::generation::{Generation, ListenerKey};
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
-use crate::sticky::StickyStores;
-use narrows_control::Link;
+use narrows_control::{Link, Memberships};
 use narrows_observe::{AccessLog, Calendar};
-use narrows_plan::Plan;
 use narrows_runtime::{Buffers, Deadlines, Tick};
-use narrows_tls::TlsContexts;
-use narrows_upstream::{Chance, Membership};
+use narrows_upstream::{Chance, Cluster, Membership, UpstreamKey};
 use narrows_wire::http1::{RequestHead, ResponseHead};
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::collections::{HashMap, HashSet};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
@@ -30,12 +29,21 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) log: Option<AccessLog>,
+    number: usize,
     generation: RefCell<Rc<Generation>>,
+    /// Listeners that are gone, as they were: what was accepted there is served until it ends, or the drain is over.
+    gone: RefCell<HashMap<ListenerKey, Gone>>,
+    /// Clusters of earlier generations on which something may still run.
+    former: RefCell<Vec<(UpstreamKey, Weak<Cluster>)>>,
+    /// What was told of endpoints last.
+    told: RefCell<Memberships>,
     /// Which requests are copied.
     pub(crate) mirrors: Mirrors,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
+    /// Whether another process has the listening sockets.
+    replaced: Cell<bool>,
     open: Cell<usize>,
     all_closed: Notify,
     unix: Cell<u64>,
@@ -66,17 +74,14 @@ pub(crate) struct AnswerMemory {
     pub(crate) kept: Vec<u8>,
 }
 
-/// What all workers are given alike.
-#[derive(Debug, Clone)]
-pub(crate) struct Common {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) tls: TlsContexts,
-    pub(crate) link: Link,
-    pub(crate) stores: StickyStores,
+/// A listener that is gone.
+struct Gone {
+    generation: Rc<Generation>,
+    until: Tick,
 }
 
 /// Where a connection was accepted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The listener.
     pub(crate) listener: ListenerKey,
@@ -86,16 +91,21 @@ pub(crate) struct Place {
 
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(number: usize, common: Common, log: Option<AccessLog>) -> Self {
-        let link = common.link.clone();
+    pub(crate) fn new(number: usize, first: &Configuration, link: Link, log: Option<AccessLog>) -> Self {
+        let generation = Generation::new(number, first, &link.reporter, None);
         let worker = Worker {
-            generation: RefCell::new(Rc::new(Generation::new(number, common))),
+            number,
+            generation: RefCell::new(Rc::new(generation)),
+            gone: RefCell::default(),
+            former: RefCell::default(),
+            told: RefCell::default(),
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
             log,
             mirrors: Mirrors::new(number as u32),
             link,
             draining: Cell::new(false),
+            replaced: Cell::new(false),
             open: Cell::new(0),
             all_closed: Notify::new(),
             unix: Cell::new(0),
@@ -109,24 +119,85 @@ impl Worker {
         worker
     }
 
-    /// Follows what the control plane says of endpoints. Never returns while it is there.
-    pub(crate) async fn follow(&self) {
-        let mut memberships = self.link.memberships.clone();
-        memberships.mark_changed();
-        let mut known: Vec<Arc<Membership>> = Vec::new();
-        while memberships.changed().await.is_ok() {
-            let now = Arc::clone(&memberships.borrow_and_update());
-            let generation = self.generation();
-            for (index, (cluster, membership)) in generation.clusters.iter().zip(&*now).enumerate() {
-                if known.get(index).is_none_or(|known| !Arc::ptr_eq(known, membership)) {
-                    cluster.update(membership);
-                    if let Some(sticky) = &generation.sticky[index] {
-                        sticky.update(membership);
-                    }
+    /// Follows what the control plane says of endpoints.
+    pub(crate) fn hear(&self, now: &Memberships) {
+        let before = self.told.replace(Arc::clone(now));
+        let generation = self.generation();
+        let news: HashMap<UpstreamKey, &Arc<Membership>> = now
+            .iter()
+            .filter(|(key, told)| is_news(&before, *key, told))
+            .map(|(key, told)| (*key, told))
+            .collect();
+        if news.is_empty() {
+            return;
+        }
+        for (index, key) in generation.keys.iter().enumerate() {
+            if let Some(membership) = news.get(key) {
+                generation.clusters[index].update(membership);
+                if let Some(sticky) = &generation.sticky[index] {
+                    sticky.update(membership);
                 }
             }
-            known = now.to_vec();
         }
+        for (key, cluster) in &*self.former.borrow() {
+            if let (Some(membership), Some(cluster)) = (news.get(key), cluster.upgrade()) {
+                cluster.update(membership);
+            }
+        }
+    }
+
+    /// Serves another configuration from now on.
+    pub(crate) fn adopt(&self, configuration: &Configuration) {
+        let before = self.generation();
+        let generation = Generation::new(self.number, configuration, &self.link.reporter, Some(&before));
+        let told = self.told.borrow();
+        for (index, key) in generation.keys.iter().enumerate() {
+            let known = told.binary_search_by_key(key, |(known, _)| *known);
+            if let Ok(place) = known {
+                generation.clusters[index].update(&told[place].1);
+                if let Some(sticky) = &generation.sticky[index] {
+                    sticky.update(&told[place].1);
+                }
+            }
+        }
+        drop(told);
+        self.keep_former(&before, &generation);
+        let until = self.deadlines.watch().after(configuration.plan.settings.drain);
+        let mut gone = self.gone.borrow_mut();
+        gone.retain(|key, _| generation.listener(*key).is_none());
+        for key in before.listener_keys().filter(|key| generation.listener(*key).is_none()) {
+            gone.insert(key, Gone { generation: Rc::clone(&before), until });
+        }
+        let some_are_gone = !gone.is_empty();
+        drop(gone);
+        *self.generation.borrow_mut() = Rc::new(generation);
+        if some_are_gone {
+            // Idle connections of theirs are to close.
+            self.deadlines.wake_all();
+        }
+    }
+
+    /// Clusters that the next generation does not have are followed as long as something runs there; what is idle there closes.
+    fn keep_former(&self, before: &Generation, next: &Generation) {
+        let kept: HashSet<*const Cluster> = next.clusters.iter().map(Rc::as_ptr).collect();
+        let mut former = self.former.borrow_mut();
+        former.retain(|(_, cluster)| cluster.strong_count() > 0);
+        for (key, cluster) in before.keys.iter().zip(&before.clusters) {
+            if !kept.contains(&Rc::as_ptr(cluster)) {
+                cluster.shed();
+                former.push((*key, Rc::downgrade(cluster)));
+            }
+        }
+    }
+
+    /// Every cluster on which something may run.
+    fn for_each_cluster(&self, mut work: impl FnMut(&Cluster)) {
+        self.generation().clusters.iter().for_each(|cluster| work(cluster));
+        self.former
+            .borrow()
+            .iter()
+            .filter_map(|(_, cluster)| cluster.upgrade())
+            .for_each(|cluster| work(&cluster));
     }
 
     /// What is done every tick; `ticks` counts them.
@@ -136,11 +207,11 @@ impl Worker {
         if let Some(log) = &self.log {
             log.flush();
         }
-        let generation = self.generation();
-        generation.clusters.iter().for_each(|cluster| cluster.tick());
+        self.for_each_cluster(Cluster::tick);
         if ticks.is_multiple_of(PRUNE_TICKS) {
             let now = self.now();
-            generation.clusters.iter().for_each(|cluster| cluster.prune(now));
+            self.for_each_cluster(|cluster| cluster.prune(now));
+            self.gone.borrow_mut().retain(|_, gone| gone.until > now);
         }
     }
 
@@ -152,16 +223,19 @@ impl Worker {
         }
     }
 
-    /// Begins to drain: idle connections close.
-    pub(crate) fn drain(&self) {
+    /// Begins to drain: idle connections close; where another process has the sockets, they close after their next request.
+    pub(crate) fn drain(&self, is_replaced: bool) {
         self.draining.set(true);
+        self.replaced.set(is_replaced);
         self.shed();
         self.deadlines.wake_all();
     }
 
     /// Closes idle upstream connections and says how many.
     fn shed(&self) -> usize {
-        self.generation().clusters.iter().map(|cluster| cluster.shed()).sum()
+        let mut closed = 0;
+        self.for_each_cluster(|cluster| closed += cluster.shed());
+        closed
     }
 
     /// No descriptor is left: lets go of what can be spared, and says so, but not all the time.
@@ -189,19 +263,41 @@ impl Worker {
         self.draining.get()
     }
 
+    /// Whether connections end on which nothing was asked for yet: the process ends. After an upgrade there is time, and a request may be on its way.
+    pub(crate) fn is_hurrying(&self) -> bool {
+        self.draining.get() && !self.replaced.get()
+    }
+
     /// The configuration in force.
     pub(crate) fn generation(&self) -> Rc<Generation> {
         Rc::clone(&self.generation.borrow())
     }
 
-    /// The configuration that holds for a listener: the one in force.
-    pub(crate) fn generation_of(&self, _listener: ListenerKey) -> Rc<Generation> {
-        self.generation()
+    /// Whether this is the configuration in force.
+    pub(crate) fn is_present(&self, generation: &Rc<Generation>) -> bool {
+        Rc::ptr_eq(&self.generation.borrow(), generation)
     }
 
-    /// Whether what was accepted there is to end as soon as nothing runs on it: the worker drains.
-    pub(crate) fn is_leaving(&self, _place: Place) -> bool {
-        self.is_draining()
+    /// The configuration that holds for what was accepted at a listener: the one in force, or the last one that had the listener.
+    pub(crate) fn generation_of(&self, listener: ListenerKey) -> Rc<Generation> {
+        let present = self.generation();
+        if present.listener(listener).is_some() {
+            return present;
+        }
+        match self.gone.borrow().get(&listener) {
+            Some(gone) => Rc::clone(&gone.generation),
+            None => present,
+        }
+    }
+
+    /// Whether what was accepted there is to end as soon as nothing runs on it: the worker drains, or the listener is gone.
+    pub(crate) fn is_leaving(&self, place: Place) -> bool {
+        self.is_draining() || self.generation.borrow().listener(place.listener).is_none()
+    }
+
+    /// Whether an idle connection that was accepted there is to end now, without another request.
+    pub(crate) fn is_dismissing(&self, place: Place) -> bool {
+        self.is_hurrying() || self.generation.borrow().listener(place.listener).is_none()
     }
 
     /// The last tick.
@@ -241,6 +337,14 @@ impl Worker {
             memory.answer.out.shrink_to(32 << 10);
             memories.push(memory);
         }
+    }
+}
+
+/// Whether what is told of an upstream is another thing than before.
+fn is_news(before: &Memberships, key: UpstreamKey, told: &Arc<Membership>) -> bool {
+    match before.binary_search_by_key(&key, |(known, _)| *known) {
+        Ok(place) => !Arc::ptr_eq(&before[place].1, told),
+        Err(_) => true,
     }
 }
 

@@ -3,13 +3,17 @@
 use crate::{Peer, PhaseWatch, Stream};
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::Socket;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 /// Connections accepted in a row before the others get their turn.
 const BURST: u32 = 16;
@@ -25,13 +29,54 @@ pub enum Accepted {
     Exhausted,
 }
 
-/// Accepts from `socket` until the worker drains and hands each connection to `handle`.
+/// The order to take no more from one socket.
+#[derive(Debug, Default)]
+pub struct Stop {
+    is_stopped: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Stop {
+    /// Not given yet.
+    pub fn new() -> Self {
+        Stop::default()
+    }
+
+    /// Gives the order.
+    pub fn stop(&self) {
+        self.is_stopped.set(true);
+        let waker = self.waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether it was given.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped.get()
+    }
+
+    /// Ready once it was given. Only the task that asked last is woken.
+    pub fn poll_stopped(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_stopped() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.waker.borrow_mut();
+        if waker.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// Accepts from `socket` until the worker drains and hands each connection to `handle`. After `stop`, what waits to be accepted is, and then the socket closes.
 ///
 /// # Errors
 /// Only when the socket cannot be registered at the start; later failures are survived.
 pub async fn accept(
     socket: Socket,
     mut phase: PhaseWatch,
+    stop: Rc<Stop>,
     mut handle: impl FnMut(Accepted),
 ) -> io::Result<()> {
     let listener = Acceptor::new(socket)?;
@@ -41,6 +86,12 @@ pub async fn accept(
         let accepted = tokio::select! {
             biased;
             () = phase.draining() => return Ok(()),
+            () = poll_fn(|context| stop.poll_stopped(context)) => {
+                while let Ok((stream, peer)) = listener.accept_waiting() {
+                    handle(Accepted::Connection(stream, peer));
+                }
+                return Ok(());
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -80,25 +131,36 @@ impl Acceptor {
         }
     }
 
+    /// A connection that waits already, whatever the event loop has seen.
+    fn accept_waiting(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Acceptor::Tcp(listener) => accept_now(listener.get_ref()),
+            Acceptor::Unix(listener) => {
+                let (stream, _) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+                let stream = std::os::unix::net::UnixStream::from(stream);
+                Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::Local))
+            }
+        }
+    }
+
     async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
-            Acceptor::Tcp(listener) => {
-                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-                let (stream, peer) = listener
-                    .async_io(Interest::READABLE, |socket| Ok(acceptfrom_with(socket, flags)?))
-                    .await?;
-                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                let peer = peer.map_or(Peer::Local, |peer| {
-                    Peer::Socket(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
-                });
-                Ok((Stream::fresh(stream.into()), peer))
-            }
+            Acceptor::Tcp(listener) => listener.async_io(Interest::READABLE, accept_now).await,
             Acceptor::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), Peer::Local))
             }
         }
     }
+}
+
+/// Accepts a connection that waits.
+fn accept_now(socket: &Socket) -> io::Result<(Stream, Peer)> {
+    let (stream, peer) = acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    let peer =
+        peer.map_or(Peer::Local, |peer| Peer::Socket(SocketAddr::new(peer.ip().to_canonical(), peer.port())));
+    Ok((Stream::fresh(stream.into()), peer))
 }
 
 /// Registers a descriptor with the event loop.

@@ -11,7 +11,7 @@ mod privileges;
 
 pub use description::{Passing, Transport};
 pub use identity::{Identity, IdentityError};
-pub use inherit::{Guardian, InheritError, Inheritance, Passed, Reporter, take_inheritance};
+pub use inherit::{Guardian, InheritError, Inheritance, Passed, Reporter, Shared, take_inheritance};
 pub use pass::{Successor, start_successor, start_ward};
 pub use privileges::{drop_privileges, give_socket, low_ports_begin, read_as};
 

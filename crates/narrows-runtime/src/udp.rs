@@ -16,8 +16,8 @@ mod socket;
 pub use arrivals::Arrivals;
 pub use inbox::{BATCH, Datagram, Inbox};
 pub use outbox::{Message, Outbox, Sent};
-pub(crate) use socket::prepare;
 pub use socket::{DatagramListener, DatagramSocket, bind_datagrams};
+pub(crate) use socket::{open, prepare};
 
 #[cfg(test)]
 mod tests;

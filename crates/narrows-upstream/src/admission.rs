@@ -4,13 +4,14 @@ use crate::budget::RetryCounts;
 use crate::cluster::Cluster;
 use crate::endpoint::{EndpointState, Running};
 use crate::entrance::{Entered, Entrance, Shed, ShedCause};
+use crate::membership::UpstreamKey;
 use crate::mirroring::MirrorCounts;
 use crate::places::Need;
 use crate::queue::Ticket;
 use crate::report::Reporter;
 use crate::upstream_load::{RetryPlace, UpstreamLoad};
 use crate::wanted::{Unavailable, Wanted};
-use narrows_plan::{Upstream, UpstreamId};
+use narrows_plan::Upstream;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(
         upstream: &Upstream,
-        id: UpstreamId,
+        id: UpstreamKey,
         worker: usize,
         shared: &Arc<UpstreamLoad>,
         reporter: &Reporter,

@@ -7,6 +7,7 @@ use crate::chance::mix;
 use crate::clock::Clock;
 use crate::endpoint::{EndpointState, Making};
 use crate::members::Surroundings;
+use crate::membership::UpstreamKey;
 use crate::membership::{EndpointId, Member, Membership};
 use crate::mirroring::Mirroring;
 use crate::report::Reporter;
@@ -14,7 +15,7 @@ use crate::subsets::Subsets;
 use crate::tiers::{Ground, Place, Priority, Rules, Tiers};
 use crate::upstream_load::UpstreamLoad;
 use crate::wanted::{Unavailable, Wanted};
-use narrows_plan::{Balance, Upstream, UpstreamId};
+use narrows_plan::{Balance, Upstream};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::RefCell;
@@ -59,7 +60,7 @@ impl Cluster {
     /// `zone` is where this process stands.
     pub fn new(
         upstream: Arc<Upstream>,
-        id: UpstreamId,
+        id: UpstreamKey,
         seed: usize,
         connector: Option<&Arc<Connector>>,
         reporter: Reporter,

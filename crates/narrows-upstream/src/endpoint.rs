@@ -3,13 +3,14 @@
 use crate::answer_time::AnswerTime;
 use crate::clock::Clock;
 use crate::counts::Counts;
+use crate::membership::UpstreamKey;
 use crate::membership::{Condition, EndpointId, Member};
 use crate::multiplexed::Multiplexed;
 use crate::places::{Idle, Places, Slot};
 use crate::pool::{Connection, Pool};
 use crate::report::{AttemptFailure, Report, Reporter, Seen};
 use crate::upstream_load::UpstreamLoad;
-use narrows_plan::{Address, Balance, Upstream, UpstreamId, UpstreamProtocol, WhenDown};
+use narrows_plan::{Address, Balance, Upstream, UpstreamProtocol, WhenDown};
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::{Cell, RefCell};
@@ -31,7 +32,7 @@ pub struct EndpointState {
     /// The address as text, for logs and errors.
     pub label: Box<str>,
     id: EndpointId,
-    upstream: UpstreamId,
+    upstream: UpstreamKey,
     /// Idle connections.
     pub(crate) pool: Pool,
     /// Connections that carry many requests at once.
@@ -67,7 +68,7 @@ pub struct EndpointState {
 #[derive(Debug, Clone)]
 pub(crate) struct Making {
     pub(crate) upstream: Arc<Upstream>,
-    pub(crate) id: UpstreamId,
+    pub(crate) id: UpstreamKey,
     pub(crate) connector: Option<Arc<Connector>>,
     pub(crate) reporter: Reporter,
     pub(crate) clock: Rc<Clock>,

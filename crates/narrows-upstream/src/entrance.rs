@@ -2,10 +2,11 @@
 
 use crate::breaker::{self, BreakerChange, Verdict};
 use crate::concurrency::Concurrency;
+use crate::membership::UpstreamKey;
 use crate::places::Need;
 use crate::report::{Report, Reporter};
 use crate::upstream_load::UpstreamLoad;
-use narrows_plan::{Upstream, UpstreamId};
+use narrows_plan::Upstream;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl Shed {
 /// The entrance of one upstream on one worker.
 #[derive(Debug)]
 pub(crate) struct Entrance {
-    id: UpstreamId,
+    id: UpstreamKey,
     load: Arc<UpstreamLoad>,
     requests: Option<u32>,
     concurrency: Option<Concurrency>,
@@ -68,7 +69,7 @@ struct Held {
 impl Entrance {
     pub(crate) fn new(
         upstream: &Upstream,
-        id: UpstreamId,
+        id: UpstreamKey,
         load: &Arc<UpstreamLoad>,
         reporter: &Reporter,
     ) -> Rc<Self> {

@@ -51,7 +51,7 @@ pub use counts::{Tally, Totals};
 pub use endpoint::{EndpointState, Open, Running};
 pub use entrance::{Entered, Shed, ShedCause};
 pub use load::Load;
-pub use membership::{Condition, EndpointId, Member, Membership};
+pub use membership::{Condition, EndpointId, Member, Membership, UpstreamKey};
 pub use mirroring::{MirrorCounts, Mirroring, RunningCopy};
 pub use narrows_tls::Purpose;
 pub use places::Need;

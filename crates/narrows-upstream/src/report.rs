@@ -2,7 +2,7 @@
 
 use crate::breaker::BreakerChange;
 use crate::membership::EndpointId;
-use narrows_plan::UpstreamId;
+use crate::membership::UpstreamKey;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub enum Report {
     /// An attempt failed.
     Failed {
         /// The upstream.
-        upstream: UpstreamId,
+        upstream: UpstreamKey,
         /// The endpoint.
         endpoint: EndpointId,
         /// How.
@@ -26,14 +26,14 @@ pub enum Report {
     /// The first attempt that went well after some that this worker saw failing.
     Recovered {
         /// The upstream.
-        upstream: UpstreamId,
+        upstream: UpstreamKey,
         /// The endpoint.
         endpoint: EndpointId,
     },
     /// What a worker saw of an endpoint since it told the last time, for rates.
     Seen {
         /// The upstream.
-        upstream: UpstreamId,
+        upstream: UpstreamKey,
         /// The endpoint.
         endpoint: EndpointId,
         /// What it saw.
@@ -42,7 +42,7 @@ pub enum Report {
     /// A breaker opened, closed or tries.
     Breaker {
         /// The upstream.
-        upstream: UpstreamId,
+        upstream: UpstreamKey,
         /// What happened.
         change: BreakerChange,
     },

@@ -9,11 +9,12 @@ mod simulation;
 mod tiers;
 mod times;
 
+use crate::membership::UpstreamKey;
 use crate::{
     Cluster, Condition, EndpointId, EndpointState, Member, Membership, Reporter, Running, Tried, Unavailable,
     Wanted,
 };
-use narrows_plan::{Address, Balance, Balancing, Origin, Upstream, UpstreamId};
+use narrows_plan::{Address, Balance, Balancing, Origin, Upstream};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl Site {
 
     fn made(upstream: Upstream, worker: usize, weights: &[u32]) -> Self {
         let (reporter, _) = Reporter::new();
-        let cluster = Cluster::new(Arc::new(upstream), UpstreamId(0), worker, None, reporter, Some("here"));
+        let cluster = Cluster::new(Arc::new(upstream), UpstreamKey(0), worker, None, reporter, Some("here"));
         let mut site = Site { cluster, members: Vec::new(), next_id: 0 };
         weights.iter().for_each(|weight| site.add(*weight));
         site.publish();

@@ -36,6 +36,23 @@ struct Counters {
     overloaded: AtomicU64,
 }
 
+impl Counters {
+    fn copy(&self) -> Self {
+        let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
+        Counters {
+            retries: copy(&self.retries),
+            retries_denied: copy(&self.retries_denied),
+            hedges: copy(&self.hedges),
+            hedges_won: copy(&self.hedges_won),
+            mirrors_answered: copy(&self.mirrors_answered),
+            mirrors_failed: copy(&self.mirrors_failed),
+            mirrors_skipped: copy(&self.mirrors_skipped),
+            breaker_refused: copy(&self.breaker_refused),
+            overloaded: copy(&self.overloaded),
+        }
+    }
+}
+
 /// What was counted of an upstream since the start, as of about a second ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UpstreamTotals {
@@ -74,6 +91,15 @@ impl UpstreamLoad {
             retries: AtomicU32::new(0),
             counters: Counters::default(),
         })
+    }
+
+    /// Of an upstream whose queue or breaker is another one than before. What was counted goes on.
+    pub fn succeeding(before: &UpstreamLoad, upstream: &Upstream) -> Arc<Self> {
+        let mut load = UpstreamLoad::new(upstream);
+        if let Some(load) = Arc::get_mut(&mut load) {
+            load.counters = before.counters.copy();
+        }
+        load
     }
 
     /// What was counted since the start.

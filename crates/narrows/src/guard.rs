@@ -5,13 +5,11 @@
 
 use crate::fail;
 use crate::program::Program;
-use narrows_runtime::{Passing, Successor, start_ward};
+use narrows_runtime::{Shared, Successor, start_ward};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process, wait};
-use socket2::Socket;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ExitCode, ExitStatus};
-use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Builder;
@@ -26,7 +24,7 @@ pub(crate) fn is_wanted() -> bool {
 }
 
 /// Looks after the proxy until it ends, and ends as it did.
-pub(crate) fn guard(program: &Program, sockets: &[Passing<Arc<Socket>>]) -> ExitCode {
+pub(crate) fn guard(program: &Program, sockets: &[Shared]) -> ExitCode {
     let guarded = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -37,7 +35,7 @@ pub(crate) fn guard(program: &Program, sockets: &[Passing<Arc<Socket>>]) -> Exit
     }
 }
 
-async fn life(program: &Program, sockets: &[Passing<Arc<Socket>>]) -> io::Result<ExitCode> {
+async fn life(program: &Program, sockets: &[Shared]) -> io::Result<ExitCode> {
     let mut ended = signal(SignalKind::child())?;
     let (hear, mut heard) = tokio::sync::mpsc::channel(16);
     for (kind, passed_on) in [
@@ -49,9 +47,9 @@ async fn life(program: &Program, sockets: &[Passing<Arc<Socket>>]) -> io::Result
         (SignalKind::user_defined2(), Signal::USR2),
     ] {
         let (mut caught, hear) = (signal(kind)?, hear.clone());
-        tokio::spawn(async move {
-            while caught.recv().await.is_some() && hear.send(passed_on).await.is_ok() {}
-        });
+        tokio::spawn(
+            async move { while caught.recv().await.is_some() && hear.send(passed_on).await.is_ok() {} },
+        );
     }
     let mut command = program.command();
     // A terminal's Ctrl-C comes to a whole group: it shall come once, from here.

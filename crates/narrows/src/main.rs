@@ -3,10 +3,18 @@
 mod check;
 mod demo;
 mod explain;
+mod guard;
 mod load;
+mod notify;
 mod orders;
+mod pid_file;
+mod preflight;
+mod program;
+mod reload;
 mod run;
 mod serving;
+mod upgrade;
+mod watchdog;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;

@@ -41,8 +41,8 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let is_ours = std::fs::read_to_string(&self.0)
-            .is_ok_and(|text| text.trim().parse() == Ok(std::process::id()));
+        let is_ours =
+            std::fs::read_to_string(&self.0).is_ok_and(|text| text.trim().parse() == Ok(std::process::id()));
         if is_ours {
             let _ = std::fs::remove_file(&self.0);
         }

@@ -1,8 +1,10 @@
 //! `narrows run`: from files to a serving process.
 
-use crate::fail;
-use crate::load::{Files, complete, show};
-use crate::serving::{Serving, Source};
+use crate::load::{Files, complete_with, show};
+use crate::program::Program;
+use crate::serving::{Beginning, Serving, Source};
+use crate::{fail, guard, preflight};
+use narrows_runtime::{Inheritance, Passed, Reporter, Shared, take_inheritance};
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "Examples:
@@ -11,6 +13,7 @@ pub(crate) const HELP: &str = "Examples:
   generate-config | narrows run -
 
 Every address is listened on before `narrows: ready` is printed, or none is and the exit status is 1.
+SIGHUP reads the files again; when anything is wrong with them, what is served stays as it is.
 SIGTERM or Ctrl-C stop gracefully: no new connection, running requests are finished within
 `settings.drain`, exit status 0. A second Ctrl-C ends at once, exit status 130.";
 
@@ -31,7 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     };
     let program = Program::present();
     if let (true, Some(program)) = (guard::is_wanted(), &program) {
-        return guard::guard(program, inheritance.sockets);
+        let sockets: Vec<Shared> = inheritance.sockets.into_iter().map(Passed::shared).collect();
+        return guard::guard(program, &sockets);
     }
     let Inheritance { sockets, mut reporter, guardian } = inheritance;
     let mut loaded = match arguments.files.load() {
@@ -39,12 +43,30 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Err(status) => return status,
     };
     let files = arguments.files.again();
-    let ready = complete(&mut loaded);
-    let becoming = preflight::look(&mut loaded, files.as_ref());
+    let (becoming, found) = match &loaded.plan {
+        Some(plan) => preflight::look(plan, files.as_ref()),
+        None => (None, Vec::new()),
+    };
+    let ready = complete_with(&mut loaded, found);
     show(&loaded.diagnostics);
-    let source = Source { files: arguments.files.again(), workers: arguments.workers.map(usize::from) };
-    match Serving::start(ready, source) {
+    let Some(ready) = ready else {
+        tell(&mut reporter, &loaded.diagnostics.render(false));
+        return ExitCode::FAILURE;
+    };
+    let source = Source { files, workers: arguments.workers.map(usize::from) };
+    let beginning = Beginning { source, program, sockets, guardian, becoming };
+    match Serving::start(ready, beginning, &mut reporter) {
         Ok(serving) => serving.until_stopped(),
-        Err(message) => fail(&message),
+        Err(message) => {
+            tell(&mut reporter, &message);
+            fail(&message)
+        }
+    }
+}
+
+/// Tells the process that hands over why this one does not come to serve.
+fn tell(reporter: &mut Option<Reporter>, why: &str) {
+    if let Some(reporter) = reporter {
+        reporter.problem(why);
     }
 }

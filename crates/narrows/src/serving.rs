@@ -6,6 +6,7 @@ use crate::orders::{Asker, Order, Orders};
 use crate::pid_file::PidFile;
 use crate::preflight::Becoming;
 use crate::program::Program;
+use crate::reload::Reloader;
 use crate::say;
 use crate::upgrade::{Decision, Upgrade};
 use crate::watchdog;
@@ -39,8 +40,6 @@ pub(crate) struct Beginning {
     pub(crate) program: Option<Program>,
     /// Sockets that were passed on to it.
     pub(crate) sockets: Vec<Passed>,
-    /// The process that it takes over from.
-    pub(crate) reporter: Option<Reporter>,
     /// The first process of its container.
     pub(crate) guardian: Option<Guardian>,
     /// Who it becomes once its sockets are bound.
@@ -56,8 +55,9 @@ pub(crate) struct Serving {
 /// What the life of the process needs.
 struct Process {
     orders: Orders,
-    running: Running,
-    source: Source,
+    running: Arc<Running>,
+    /// `None` where the configuration cannot be read again.
+    reloader: Option<Reloader>,
     program: Option<Program>,
     guardian: Option<Guardian>,
     manager: Option<Arc<Manager>>,
@@ -81,13 +81,17 @@ enum End {
 
 impl Serving {
     /// Binds every address, becomes who the process shall be, starts the workers and says where they listen. A process that this one takes over from stops
-    /// only then.
+    /// only then: `predecessor` is taken where the new one serves.
     ///
     /// # Errors
     /// What is wrong, a line each; then nothing is left behind.
-    pub(crate) fn start(ready: Ready, beginning: Beginning) -> Result<Self, String> {
+    pub(crate) fn start(
+        ready: Ready,
+        beginning: Beginning,
+        predecessor: &mut Option<Reporter>,
+    ) -> Result<Self, String> {
         let Ready { plan, tls } = ready;
-        let Beginning { source, program, sockets, reporter, guardian, becoming } = beginning;
+        let Beginning { source, program, sockets, guardian, becoming } = beginning;
         raise_descriptor_limit();
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = source.workers.or(plan.settings.workers).unwrap_or_else(cores);
@@ -98,14 +102,15 @@ impl Serving {
             let _inside = runtime.enter();
             Orders::catch().map_err(uncaught)?
         };
-        let server = Server::bind(plan, tls, workers, sockets).map_err(|error| error.to_string())?;
+        let server = Server::bind_with(plan, tls, workers, sockets).map_err(|error| error.to_string())?;
         if let Some(Becoming { identity, keeps_low_ports }) = &becoming {
             let unable = |error| format!("cannot become user {}: {error}", identity.user);
             server.give_sockets(identity).map_err(unable)?;
             drop_privileges(identity, *keeps_low_ports).map_err(unable)?;
         }
-        let bound = server.bound().to_vec();
-        let running = server.start().map_err(|error| error.to_string())?;
+        let bound = server.bound();
+        let running = Arc::new(server.start().map_err(|error| error.to_string())?);
+        let reloader = source.files.map(|files| Reloader::new(files, &running));
         let pid_file = match &pid_file {
             Some(file) => Some(PidFile::write(&file.path).map_err(|error| {
                 format!("cannot write the process number to {}: {error}", file.path.display())
@@ -113,17 +118,16 @@ impl Serving {
             None => None,
         };
         let manager = Manager::of_environment().map(Arc::new);
-        let took_over = reporter.is_some();
+        let took_over = predecessor.is_some();
         if let (Some(manager), Some(interval)) = (&manager, watchdog_interval(took_over)) {
             watchdog::start(Arc::clone(manager), running.pulse(), interval)
                 .map_err(|error| format!("cannot start the watchdog: {error}"))?;
         }
         for socket in bound {
-            let narrows_proxy::Bound { listener, protocol, address } = socket;
-            say(&format!("narrows: listening on {address} (listener {listener}, {protocol})"));
+            say(&format!("narrows: listening on {socket}"));
         }
-        if let Some(reporter) = reporter {
-            reporter.ready();
+        if let Some(predecessor) = predecessor.take() {
+            predecessor.ready();
         }
         running.own_sockets();
         if let Some(manager) = &manager {
@@ -133,7 +137,7 @@ impl Serving {
         let process = Process {
             orders,
             running,
-            source,
+            reloader,
             program,
             guardian,
             manager,
@@ -198,15 +202,38 @@ impl Process {
                 }
                 self.drain();
             }
-            Order::Reload(asker) => {
-                asker.answer(Err("this version does not reload; restart to take a new configuration".into()));
-            }
+            Order::Reload(asker) => self.reload(asker),
             Order::Reopen(asker) => {
                 asker.answer(Err("this version does not open its logs anew".into()));
             }
             Order::Upgrade(asker) => self.begin_upgrade(asker),
         }
         None
+    }
+
+    /// Reads the configuration again, on another thread: further orders are heard meanwhile.
+    fn reload(&self, asker: Asker) {
+        let reloader = match &self.reloader {
+            _ if self.draining => return asker.answer(Err("not reloaded: this process ends already".into())),
+            _ if self.upgrade.is_some() => {
+                return asker.answer(Err("not reloaded: an upgrade is under way".into()));
+            }
+            None => {
+                return asker.answer(Err("not reloaded: the configuration cannot be read again".into()));
+            }
+            Some(reloader) => reloader.clone(),
+        };
+        let manager = self.manager.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Some(manager) = &manager {
+                manager.reloading();
+            }
+            let outcome = reloader.reload();
+            if let Some(manager) = &manager {
+                manager.ready(if outcome.is_ok() { "serving" } else { "serving; a reload failed" });
+            }
+            asker.answer(outcome);
+        });
     }
 
     fn drain(&mut self) {
@@ -225,7 +252,7 @@ impl Process {
     }
 
     fn begin_upgrade(&mut self, asker: Asker) {
-        let begun = match (&self.source.files, &self.program) {
+        let begun = match (&self.reloader, &self.program) {
             _ if self.draining => Err((asker, "this process ends already".to_owned())),
             _ if self.upgrade.is_some() => Err((asker, "an upgrade is under way".to_owned())),
             (Some(_), Some(program)) => {
@@ -234,8 +261,13 @@ impl Process {
                 say(&format!("narrows: upgrade: starting {}", program.path().display()));
                 Upgrade::begin(program, &self.running, guardian, limit, asker)
             }
-            (None, _) => Err((asker, "the configuration cannot be read again, so no other process can start with it".to_owned())),
-            (_, None) => Err((asker, "the system does not tell where the program of this process is".to_owned())),
+            (None, _) => Err((
+                asker,
+                "the configuration cannot be read again, so no other process can start with it".to_owned(),
+            )),
+            (_, None) => {
+                Err((asker, "the system does not tell where the program of this process is".to_owned()))
+            }
         };
         match begun {
             Ok(upgrade) => {

@@ -6,8 +6,8 @@ use super::*;
 use crate::keeper::Order;
 use narrows_plan::{
     Address, AdminState, AgentCheck, CheckKind, Endpoint, HealthCheck, Origin, StartState, Upstream,
-    UpstreamId,
 };
+use narrows_upstream::UpstreamKey;
 use narrows_upstream::{AttemptFailure, EndpointId};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -39,12 +39,14 @@ fn start(endpoints: &[SocketAddr], change: impl FnOnce(&mut Upstream)) -> Contro
     change(&mut upstream);
     let plan = Plan { upstreams: vec![Arc::new(upstream)], ..Plan::default() };
     let (tls, _) = TlsContexts::load(&plan);
-    Control::start(Arc::new(plan), tls.unwrap(), |_| {}).unwrap()
+    let control = Control::start(|_| {}).unwrap();
+    control.prepare(Arc::new(plan), tls.unwrap()).unwrap();
+    control
 }
 
 fn shown(control: &Control) -> Vec<String> {
     let memberships = control.link().memberships;
-    let members = memberships.borrow()[0].members.clone();
+    let members = memberships.borrow()[0].1.members.clone();
     members.iter().map(|member| format!("{} ({})", member.condition, member.reason)).collect()
 }
 
@@ -65,21 +67,20 @@ fn listening() -> (TcpListener, SocketAddr) {
 }
 
 fn failed(endpoint: EndpointId) -> Report {
-    Report::Failed { upstream: UpstreamId(0), endpoint, failure: AttemptFailure::Connect }
+    Report::Failed { upstream: UpstreamKey(0), endpoint, failure: AttemptFailure::Connect }
 }
 
 /// What the tasks of the control plane share, without its thread.
-fn keeper(tell: Option<watch::Sender<Arc<str>>>) -> Rc<Keeper> {
-    let plan = Plan { upstreams: vec![Arc::new(Upstream::new("app", Origin::default()))], ..Plan::default() };
-    let (tls, _) = TlsContexts::load(&plan);
-    let (publish, _) = watch::channel(Memberships::from([Arc::default()]));
-    Keeper::new(Arc::new(plan), tls.unwrap(), |_| {}, publish, tell, Loads::default())
+fn keeper(tell: watch::Sender<Arc<str>>) -> Rc<Keeper> {
+    let (publish, _) = watch::channel(Memberships::default());
+    Keeper::new(|_| {}, publish, tell)
 }
 
 #[test]
 fn a_status_that_takes_long_to_describe_is_renewed_less_often() {
     let (tell, mut told) = watch::channel(Arc::from(""));
-    let keeper = keeper(Some(tell));
+    let keeper = keeper(tell);
+    keeper.tell_status();
     for (took, is_renewed) in [(Duration::ZERO, true), (LONG, false), (Duration::ZERO, true)] {
         keeper.status_took(took);
         told.mark_unchanged();
@@ -90,7 +91,7 @@ fn a_status_that_takes_long_to_describe_is_renewed_less_often() {
 
 #[test]
 fn a_flood_of_reports_is_heard_in_bounded_steps() {
-    let keeper = keeper(None);
+    let keeper = keeper(watch::channel(Arc::from("")).0);
     let (reporter, mut reports) = Reporter::new();
     (0..2 * HEARD_AT_ONCE as u64 + 10).for_each(|id| reporter.report(failed(EndpointId(id))));
     for (left, is_more) in [(HEARD_AT_ONCE + 10, true), (10, true), (0, false)] {
@@ -113,7 +114,7 @@ fn thousands_that_refuse_under_load_are_ejected_and_hold_up_neither_checks_nor_t
         upstream.health = Some(check);
     });
     let link = control.link();
-    let members = link.memberships.borrow()[0].members.clone();
+    let members = link.memberships.borrow()[0].1.members.clone();
     let is_over = Arc::new(AtomicBool::new(false));
     let flood = std::thread::spawn({
         let is_over = Arc::clone(&is_over);
@@ -215,7 +216,7 @@ fn an_agent_drains_and_weighs_its_endpoint() {
     ] {
         line.send(said).unwrap();
         until(&control, said, || {
-            let member = control.link().memberships.borrow()[0].members[0].clone();
+            let member = control.link().memberships.borrow()[0].1.members[0].clone();
             let (weight, connections) = (member.weight, member.limits.connections);
             format!("{} {weight} {connections:?}", shown(&control)[0]) == expected
         });

@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use crate::keeper::Keeper;
-use narrows_plan::UpstreamId;
+use narrows_upstream::UpstreamKey;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -18,9 +18,11 @@ const GATHER: Duration = Duration::from_millis(20);
 /// one source to another never is away.
 pub(super) struct Collector {
     keeper: Rc<Keeper>,
-    /// Sources that nobody else keeps.
-    sources: RefCell<Vec<Rc<Source>>>,
     changed: RefCell<Vec<Rc<Source>>>,
+    /// Sources that an upstream has no more.
+    gone: RefCell<Vec<(UpstreamKey, usize)>>,
+    /// Whether what changes has to wait.
+    is_held: Cell<bool>,
     /// Who has not answered yet.
     awaited: Cell<usize>,
     work: Notify,
@@ -31,17 +33,24 @@ impl Collector {
     pub(super) fn new(keeper: &Rc<Keeper>) -> Rc<Self> {
         Rc::new(Collector {
             keeper: Rc::clone(keeper),
-            sources: RefCell::default(),
             changed: RefCell::default(),
+            gone: RefCell::default(),
+            is_held: Cell::new(false),
             awaited: Cell::new(0),
             work: Notify::new(),
             all_heard: Notify::new(),
         })
     }
 
-    /// Keeps a source, and its look-ups with it.
-    pub(super) fn keep(&self, source: Rc<Source>) {
-        self.sources.borrow_mut().push(source);
+    /// Holds back what changes, or lets it go on.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.is_held.set(is_held);
+    }
+
+    /// An upstream has these sources no more.
+    pub(super) fn gone(&self, upstream: UpstreamKey, sources: impl Iterator<Item = usize>) {
+        self.gone.borrow_mut().extend(sources.map(|source| (upstream, source)));
+        self.work.notify_one();
     }
 
     /// The endpoints of a source have changed.
@@ -54,13 +63,19 @@ impl Collector {
 
     /// Passes on what has changed.
     pub(super) fn pass_on(&self) {
-        let mut upstreams = BTreeMap::<u32, Vec<_>>::new();
+        if self.is_held.get() {
+            return;
+        }
+        let mut upstreams = BTreeMap::<UpstreamKey, Vec<_>>::new();
+        for (upstream, index) in self.gone.take() {
+            upstreams.entry(upstream).or_default().push((index, Vec::new()));
+        }
         for source in self.changed.take() {
             source.is_changed.set(false);
-            upstreams.entry(source.upstream.0).or_default().push((source.index, source.endpoints()));
+            upstreams.entry(source.upstream).or_default().push((source.index.get(), source.endpoints()));
         }
         for (upstream, sources) in upstreams {
-            self.keeper.found(UpstreamId(upstream), sources);
+            self.keeper.found(upstream, sources);
         }
     }
 
@@ -94,8 +109,9 @@ impl Collector {
     }
 
     /// Prints a line about an upstream for the operator.
-    pub(super) fn say(&self, upstream: UpstreamId, line: &str) {
-        let name = &self.keeper.plan.upstreams[upstream.0 as usize].name;
-        self.keeper.say(&format!("upstream {name}: {line}"));
+    pub(super) fn say(&self, upstream: UpstreamKey, line: &str) {
+        if let Some(charge) = self.keeper.charge(upstream) {
+            self.keeper.say(&format!("upstream {}: {line}", charge.upstream().name));
+        }
     }
 }

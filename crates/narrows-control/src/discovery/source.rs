@@ -5,7 +5,8 @@ use super::looker::Looker;
 use super::place;
 use super::stub::StubResolver;
 use crate::roster::Found;
-use narrows_plan::{Address, Endpoint, UpstreamId};
+use narrows_plan::{Address, Endpoint};
+use narrows_upstream::UpstreamKey;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -16,9 +17,9 @@ pub(super) const LARGEST: usize = 10_000;
 /// One source of an upstream's endpoints.
 pub(super) struct Source {
     /// Whose.
-    pub(super) upstream: UpstreamId,
+    pub(super) upstream: UpstreamKey,
     /// Which of them.
-    pub(super) index: usize,
+    pub(super) index: Cell<usize>,
     /// Whether the collector knows that it has changed.
     pub(super) is_changed: Cell<bool>,
     stub: Rc<StubResolver>,
@@ -31,14 +32,14 @@ pub(super) struct Source {
 impl Source {
     /// A source without endpoints.
     pub(super) fn new(
-        upstream: UpstreamId,
+        upstream: UpstreamKey,
         index: usize,
         stub: &Rc<StubResolver>,
         collector: &Rc<Collector>,
     ) -> Rc<Self> {
         Rc::new(Source {
             upstream,
-            index,
+            index: Cell::new(index),
             is_changed: Cell::new(false),
             stub: Rc::clone(stub),
             collector: Rc::clone(collector),

@@ -2,9 +2,10 @@ use super::dns_server::{DnsServer, Says, address, addresses, on_runtime, service
 use super::*;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use narrows_plan::{Endpoint, Origin, Plan, Resolver, Settings, Upstream, UpstreamId};
+use narrows_plan::{Endpoint, Origin, Plan, Resolver, Settings, Upstream};
 use narrows_tls::TlsContexts;
 use narrows_upstream::EndpointId;
+use narrows_upstream::UpstreamKey;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,10 +25,43 @@ fn was_said(part: &str) -> bool {
     SAID.with_borrow(|said| said.iter().any(|line| line.contains(part)))
 }
 
-fn keeper(upstreams: Vec<Upstream>) -> Rc<Keeper> {
+/// A keeper without its thread, and what it is about to take over.
+struct Kept {
+    keeper: Rc<Keeper>,
+    plan: Plan,
+    discovery: RefCell<Option<Rc<Discovery>>>,
+}
+
+impl std::ops::Deref for Kept {
+    type Target = Keeper;
+
+    fn deref(&self) -> &Keeper {
+        &self.keeper
+    }
+}
+
+impl Kept {
+    /// Takes over the plan and waits until each source has answered.
+    async fn start(&self, system: Rc<System>) {
+        let discovery = Discovery::with(&self.keeper, system, load);
+        self.keeper.take(&self.plan, &TlsContexts::default(), &discovery);
+        discovery.pass_on();
+        *self.discovery.borrow_mut() = Some(Rc::clone(&discovery));
+        discovery.all_heard().await;
+        discovery.pass_on();
+    }
+
+    /// The upstreams in their order.
+    fn at(&self, upstream: u32) -> Rc<crate::charge::Charge> {
+        self.charge(UpstreamKey(upstream)).expect("it is kept")
+    }
+}
+
+fn keeper(upstreams: Vec<Upstream>) -> Kept {
     let upstreams = upstreams.into_iter().map(Arc::new).collect();
     let plan = Plan { files: Vec::new(), settings: Settings::default(), listeners: Vec::new(), upstreams };
-    Keeper::new(Arc::new(plan), TlsContexts::default(), hear, watch::channel([].into()).0, None, [].into())
+    let keeper = Keeper::new(hear, watch::channel([].into()).0, watch::channel(Arc::from("")).0);
+    Kept { keeper, plan, discovery: RefCell::default() }
 }
 
 fn upstream(name: &str, server: &DnsServer, endpoints: &[Address]) -> Upstream {
@@ -47,8 +81,8 @@ fn host(name: &str) -> Address {
 }
 
 /// Begins with files that are not there.
-async fn start(keeper: &Rc<Keeper>) {
-    look_for_endpoints(keeper, System::at("/nowhere".as_ref(), "/nowhere".as_ref()), load).await;
+async fn start(keeper: &Kept) {
+    keeper.start(System::at("/nowhere".as_ref(), "/nowhere".as_ref())).await;
 }
 
 /// `address weight` on each line.
@@ -63,13 +97,14 @@ fn load(path: &Path) -> Result<Vec<Endpoint>, String> {
     text.lines().map(entry).collect()
 }
 
-fn labels(keeper: &Keeper, upstream: u32) -> Vec<String> {
-    let roster = keeper.roster(UpstreamId(upstream)).borrow();
+fn labels(keeper: &Kept, upstream: u32) -> Vec<String> {
+    let charge = keeper.at(upstream);
+    let roster = charge.roster.borrow();
     roster.entries.iter().map(|entry| format!("{} {}", entry.member.label, entry.member.weight)).collect()
 }
 
-fn ids(keeper: &Keeper) -> Vec<EndpointId> {
-    keeper.roster(UpstreamId(0)).borrow().entries.iter().map(|entry| entry.id).collect()
+fn ids(keeper: &Kept) -> Vec<EndpointId> {
+    keeper.at(0).roster.borrow().entries.iter().map(|entry| entry.id).collect()
 }
 
 struct Folder(PathBuf);
@@ -141,11 +176,11 @@ fn an_answer_in_another_order_changes_nothing() {
         let server = DnsServer::start(addresses("a.test", 0, &["10.0.0.1", "10.0.0.2"])).await;
         let keeper = keeper(vec![upstream("app", &server, &[host("a.test")])]);
         start(&keeper).await;
-        assert!(keeper.roster(UpstreamId(0)).borrow_mut().renewed().is_some());
+        assert!(keeper.at(0).roster.borrow_mut().renewed().is_some());
         server.says(addresses("a.test", 0, &["10.0.0.2", "10.0.0.1"]));
         let asked = server.asked();
         until("it is asked again", || server.asked() > asked + 2).await;
-        assert!(keeper.roster(UpstreamId(0)).borrow_mut().renewed().is_none());
+        assert!(keeper.at(0).roster.borrow_mut().renewed().is_none());
     });
 }
 
@@ -223,7 +258,7 @@ fn a_service_becomes_endpoints_with_priorities_and_weights() {
         start(&keeper).await;
         assert_eq!(labels(&keeper, 0), ["10.0.0.1:8002 3", "10.0.0.1:8003 2", "10.0.0.1:8001 1"]);
         let priorities: Vec<u32> =
-            keeper.roster(UpstreamId(0)).borrow().entries.iter().map(|one| one.member.priority).collect();
+            keeper.at(0).roster.borrow().entries.iter().map(|one| one.member.priority).collect();
         assert_eq!(priorities, [0, 0, 1]);
         server.says(|_| Says::Records(vec![service("_x._tcp.app.test", 0, (0, 0, 0), ".")]));
         until("the service is gone", || labels(&keeper, 0).is_empty()).await;
@@ -238,7 +273,7 @@ fn a_list_of_hosts_that_changes_is_looked_at_again() {
         let mut app = Upstream::new("app", Origin::default());
         app.endpoints = vec![Endpoint::new(host("a.test"), Origin::default())];
         let keeper = keeper(vec![app]);
-        look_for_endpoints(&keeper, System::at("/nowhere".as_ref(), &hosts), load).await;
+        keeper.start(System::at("/nowhere".as_ref(), &hosts)).await;
         assert_eq!(labels(&keeper, 0), ["10.0.0.1:80 1"]);
         folder.write("hosts", "10.0.0.2 a.test\n10.0.0.3 a.test\n");
         until("both come", || labels(&keeper, 0) == ["10.0.0.2:80 1", "10.0.0.3:80 1"]).await;

@@ -13,10 +13,18 @@ impl Sources {
     pub(super) fn take(&mut self, renewed: impl IntoIterator<Item = (usize, Vec<Found>)>) -> bool {
         let mut is_different = false;
         for (source, found) in renewed {
-            if self.0.get(&source).is_none_or(|before| *before != found) {
-                self.0.insert(source, found);
-                is_different = true;
+            let is_same = match self.0.get(&source) {
+                Some(before) => *before == found,
+                None => found.is_empty(),
+            };
+            if is_same {
+                continue;
             }
+            match found.is_empty() {
+                true => drop(self.0.remove(&source)),
+                false => drop(self.0.insert(source, found)),
+            }
+            is_different = true;
         }
         is_different
     }

@@ -1,6 +1,7 @@
 use super::*;
-use narrows_plan::{AgentCheck, CheckKind, HealthCheck, Origin, StartState, Upstream, UpstreamId};
+use narrows_plan::{AgentCheck, CheckKind, HealthCheck, Origin, StartState, Upstream};
 use narrows_upstream::AttemptFailure;
+use narrows_upstream::UpstreamKey;
 use std::time::Duration;
 
 fn check(start: StartState) -> HealthCheck {
@@ -193,7 +194,7 @@ fn thousands_that_fail_are_heard_without_a_judgement_and_judged_at_once() {
         for id in (1..=u64::from(COUNT)).map(EndpointId) {
             roster.entry(id).unwrap().member.load.failed();
             let failure = AttemptFailure::Connect;
-            roster.hear(Report::Failed { upstream: UpstreamId(0), endpoint: id, failure });
+            roster.hear(Report::Failed { upstream: UpstreamKey(0), endpoint: id, failure });
         }
         assert!(roster.renewed().is_none(), "{times} failures are heard, not judged");
         assert_eq!(roster.is_due, times >= 5, "{times} failures in a row");

@@ -32,7 +32,7 @@ fn scene(by: StickBy, fails_over: bool, returns: bool) -> Scene {
     upstream.stickiness = Some(Box::new(Stickiness { by, fails_over, returns }));
     let upstream = Arc::new(upstream);
     let plan = Plan { upstreams: vec![Arc::clone(&upstream)], ..Plan::default() };
-    let stores = StickyStores::new(&plan).unwrap();
+    let stores = StickyStores::new(&plan, None).unwrap();
     Scene::on_worker(upstream, stores)
 }
 
@@ -57,8 +57,14 @@ fn rules(mode: CookieMode, value: CookieValue) -> StickyCookie {
 impl Scene {
     fn on_worker(upstream: Arc<Upstream>, stores: StickyStores) -> Scene {
         let sticky = stores.of_worker(UpstreamId(0), &upstream).unwrap();
-        let id = UpstreamId(0);
-        let cluster = Cluster::new(Arc::clone(&upstream), id, 0, None, Reporter::new().0, None);
+        let cluster = Cluster::new(
+            Arc::clone(&upstream),
+            narrows_upstream::UpstreamKey(0),
+            0,
+            None,
+            Reporter::new().0,
+            None,
+        );
         let members = Membership::configured(&upstream).members;
         let members = RefCell::new(members.iter().map(|member| Member::clone(member)).collect());
         let scene = Scene { upstream, stores, cluster, sticky, members };

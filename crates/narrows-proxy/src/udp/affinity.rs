@@ -39,6 +39,20 @@ impl<K: Hash + Eq + Copy> Generations<K> {
     }
 }
 
+impl<K: Hash + Eq + Copy> Generations<K> {
+    fn translate(&mut self, translate: &impl Fn(&Home) -> Option<Home>) {
+        for homes in [&mut self.younger, &mut self.older] {
+            homes.retain(|_, home| match translate(home) {
+                Some(translated) => {
+                    *home = translated;
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+}
+
 /// Which endpoint a QUIC connection belongs to, learned from the packets that pass.
 ///
 /// A packet with a new address makes a new session to the endpoint that its connection id was seen with: the endpoint sees that the path
@@ -53,6 +67,12 @@ pub(super) struct Affinity {
 impl Affinity {
     pub(super) fn new() -> Self {
         Affinity { by_id: Generations::new(), by_client: Generations::new(), lengths: 0 }
+    }
+
+    /// Homes are meant in another configuration from now on; those that it has no more are forgotten.
+    pub(super) fn translate(&mut self, translate: impl Fn(&Home) -> Option<Home>) {
+        self.by_id.translate(&translate);
+        self.by_client.translate(&translate);
     }
 
     /// A server calls itself so.

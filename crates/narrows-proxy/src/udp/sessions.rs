@@ -50,6 +50,21 @@ pub(super) struct Home {
     pub(super) endpoint: EndpointId,
 }
 
+impl Home {
+    /// The same home in another configuration; `None` when its route or its upstream is gone.
+    pub(super) fn translate(&self, old: &UdpRules, new: &UdpRules) -> Option<Home> {
+        let route = match self.route {
+            None => None,
+            Some(route) => {
+                let name = &old.routes.get(route)?.name;
+                Some(new.routes.iter().position(|route| route.name == *name)?)
+            }
+        };
+        let key = old.generation.keys.get(self.upstream.0 as usize)?;
+        Some(Home { route, upstream: new.generation.upstream_of(*key)?, endpoint: self.endpoint })
+    }
+}
+
 /// Datagrams and their bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Count {
@@ -177,6 +192,11 @@ impl Sessions {
             last: None,
             limit,
         }
+    }
+
+    /// So many may there be from now on; those that there are stay.
+    pub(super) fn allow(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     pub(super) fn len(&self) -> usize {

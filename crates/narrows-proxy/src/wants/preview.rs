@@ -5,7 +5,7 @@ use crate::outgoing::write_request_head;
 use crate::request::Request;
 use crate::sticky::{Sticky, StickyStores};
 use narrows_plan::{CookieValue, Facts, HttpListener, Plan, Route, StickBy, Template, UpstreamId};
-use narrows_upstream::{Candidate, Cluster, Membership, Reporter, Tried};
+use narrows_upstream::{Candidate, Cluster, Membership, Reporter, Tried, UpstreamKey};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl<'a> ChoicePreview<'a> {
     fn worker(&self, id: UpstreamId) -> (Cluster, Option<Rc<Sticky>>) {
         let upstream = &self.plan.upstreams[id.0 as usize];
         let zone = self.plan.settings.zone.as_deref();
-        let cluster = Cluster::new(Arc::clone(upstream), id, 0, None, Reporter::new().0, zone);
+        let cluster = Cluster::new(Arc::clone(upstream), UpstreamKey(id.0), 0, None, Reporter::new().0, zone);
         let membership = Arc::new(Membership::configured(upstream));
         cluster.update(&membership);
         let sticky = self.stores.of_worker(id, upstream);

@@ -9,6 +9,7 @@ use socket2::{Domain, Socket, Type};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The variable in which a Narrows tells the next one its own process number and three descriptors: the list of sockets, the report, and what the first process of
@@ -25,6 +26,18 @@ pub(super) const READY: &[u8] = b"\0ready\n";
 
 /// Sockets that were passed on, open and closed in every program that this process starts.
 pub type Passed = Passing<Socket>;
+
+/// Sockets that are used here as well as passed on.
+pub type Shared = Passing<Arc<Socket>>;
+
+impl Passed {
+    /// The same, to be passed on again.
+    pub fn shared(self) -> Shared {
+        let Passing { listener, transport, written, managed, sockets } = self;
+        let sockets = sockets.into_iter().map(Arc::new).collect();
+        Passing { listener, transport, written, managed, sockets }
+    }
+}
 
 /// What this process was passed.
 #[derive(Debug, Default)]

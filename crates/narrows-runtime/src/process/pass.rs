@@ -1,18 +1,16 @@
 //! Passing descriptors on to a program that this process starts, and to no other.
 
 use super::description::{self, Passing};
-use super::inherit::{Guardian, HANDOVER, READY};
+use super::inherit::{Guardian, HANDOVER, READY, Shared};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::getpid;
 use rustix::thread::{CapabilitySet, capabilities, configure_capability_in_ambient_set};
-use socket2::Socket;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::sync::Arc;
 
 /// Passes descriptors on to the program of `command`, under the same numbers. They stay closed in every other program, also in one that is started at the same
 /// moment: what is changed is the new process, after it came to be and before its program begins.
@@ -58,7 +56,7 @@ impl Successor {
 /// The system gives no descriptor, or the program cannot be started. Nothing has changed then.
 pub fn start_successor(
     command: Command,
-    sockets: &[Passing<Arc<Socket>>],
+    sockets: &[Shared],
     guardian: Option<&Guardian>,
 ) -> io::Result<Successor> {
     let (report, reporter) = io::pipe()?;
@@ -71,7 +69,7 @@ pub fn start_successor(
 ///
 /// # Errors
 /// The system gives no descriptor, or the program cannot be started.
-pub fn start_ward(command: Command, sockets: &[Passing<Arc<Socket>>]) -> io::Result<Successor> {
+pub fn start_ward(command: Command, sockets: &[Shared]) -> io::Result<Successor> {
     let (report, way) = io::pipe()?;
     let child = start(command, sockets, None, Some(way.into()))?;
     Ok(Successor { child, report: report.into() })
@@ -79,7 +77,7 @@ pub fn start_ward(command: Command, sockets: &[Passing<Arc<Socket>>]) -> io::Res
 
 fn start(
     mut command: Command,
-    sockets: &[Passing<Arc<Socket>>],
+    sockets: &[Shared],
     reporter: Option<OwnedFd>,
     guardian: Option<OwnedFd>,
 ) -> io::Result<Child> {

@@ -36,7 +36,7 @@ pub fn bind_datagrams(bind: &Bind, workers: usize) -> Result<BoundSocket, BindEr
     Ok(BoundSocket { bind: Bind::Socket(address), sockets })
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+pub(crate) fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if shared {
         socket.set_reuse_port(true)?;

@@ -1,8 +1,9 @@
 //! What a copy says of its endpoint when there is no connection.
 
 use super::*;
-use narrows_plan::{Address, Endpoint, Origin, UpstreamId};
+use narrows_plan::{Address, Endpoint, Origin};
 use narrows_runtime::Deadlines;
+use narrows_upstream::UpstreamKey;
 use narrows_upstream::{Cluster, Member, Membership, Need, Report, Reporter, Tried, Wanted};
 use std::net::{Ipv4Addr, TcpListener};
 use tokio::runtime::{Builder, LocalOptions};
@@ -14,7 +15,7 @@ fn reported(limit: Option<u32>) -> Option<AttemptFailure> {
     upstream.endpoints = vec![Endpoint::new(Address::Socket(nowhere), Origin::default())];
     let upstream = Arc::new(upstream);
     let (reporter, mut reports) = Reporter::new();
-    let cluster = Cluster::new(Arc::clone(&upstream), UpstreamId(0), 0, None, reporter, None);
+    let cluster = Cluster::new(Arc::clone(&upstream), UpstreamKey(0), 0, None, reporter, None);
     let membership = Membership::configured(&upstream);
     let mut member = Member::clone(&membership.members[0]);
     cluster.update(&Arc::new(membership));
