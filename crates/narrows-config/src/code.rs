@@ -67,6 +67,7 @@ codes! {
     "N0310" MirrorToItself "A route mirrors requests to the upstream that it sends them to.",
     "N0311" Loop "Traffic goes in a circle: an endpoint is an address that this process listens on.",
     "N0312" CheckNeverPasses "A health check can never pass.",
+    "N0313" OpenAdmin "Everybody who reaches a TCP port could use the admin API.",
     "N0401" NoAction "A route does not say what to do.",
     "N0402" SeveralActions "A route says more than one thing to do.",
     "N0403" Shadowed "A route can never be reached: an earlier one takes everything it would.",

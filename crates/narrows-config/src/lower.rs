@@ -1,6 +1,7 @@
 //! The configuration as it is written to the plan: names resolved, defaults and inherited values filled in.
 
 mod addresses;
+mod admin;
 mod answers;
 mod balancing;
 mod check_kinds;
@@ -70,6 +71,7 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
             plan.listeners.extend(lowering.listener(name, listener, &mut bound));
         }
     }
+    plan.admin = lowering.admin(&files, &mut bound);
     if is_readable {
         if plan.listeners.is_empty() && listeners.is_empty() {
             let message = "nothing is listened on";

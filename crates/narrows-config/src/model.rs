@@ -1,5 +1,6 @@
 //! The configuration as it is written: every table and every key, declared once.
 
+mod admin;
 mod endpoint;
 mod health;
 mod keys;
@@ -12,10 +13,11 @@ mod stickiness;
 mod tls;
 mod upstream;
 
-use crate::shape::{Duration, Map, Number, OPTIONAL, choice, otherwise, table};
+use crate::shape::{Duration, Map, Number, OPTIONAL, TextOr, choice, otherwise, table};
 use crate::tree::Text;
 use narrows_plan::defaults;
 
+pub(crate) use admin::{Admin, AdminTls};
 pub(crate) use endpoint::{AdminState, Endpoint};
 pub(crate) use health::{AgentCheck, Bytes, Expect, HealthCheck, HttpCheck, StartState};
 pub(crate) use keys::{Name, StatusKey, is_token};
@@ -62,6 +64,8 @@ table! {
     Configuration {
         /// What holds for the whole process.
         settings: Settings = OPTIONAL,
+        /// Where operators reach the process: `off`, an address, or a table; see admin.md.
+        admin: TextOr<Admin> = otherwise("a Unix socket at the usual place"),
         /// What is listened on, by name.
         listeners: Map<Name, Listener> = OPTIONAL,
         /// Where traffic goes, by name.

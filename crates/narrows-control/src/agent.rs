@@ -1,7 +1,7 @@
 //! What an agent beside a server says of it, in HAProxy's text protocol: one line of words.
 
+use crate::state::{AgentState, LastAnswer};
 use narrows_plan::AdminState;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Everything that an agent has said of an endpoint. What it does not mention stays as it was, also while it cannot be reached.
@@ -96,18 +96,18 @@ impl Agent {
     }
 
     /// For the status of the upstream.
-    pub(crate) fn describe(&self) -> Value {
+    pub(crate) fn describe(&self) -> AgentState {
         let last = self.last.as_ref().map(|last| match last {
-            Ok(answer) => json!({ "answer": answer }),
-            Err(why) => json!({ "failure": why }),
+            Ok(answer) => LastAnswer::Answer(answer.to_string()),
+            Err(why) => LastAnswer::Failure(why.to_string()),
         });
-        json!({
-            "answers_total": self.answers,
-            "failures_total": self.failures,
-            "weight_per_cent": self.weight,
-            "connections": self.connections,
-            "last": last,
-        })
+        AgentState {
+            answers_total: self.answers,
+            failures_total: self.failures,
+            weight_per_cent: self.weight,
+            connections: self.connections,
+            last,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The life of the control plane, and what a worker holds of it.
 
 use crate::discovery::Discovery;
-use crate::keeper::{Keeper, Order};
+use crate::keeper::Keeper;
+use crate::orders::{self, Asked, Operator};
 use narrows_plan::Plan;
 use narrows_runtime::{Phase, PhaseControl, PhaseWatch, SpawnError, TICK, phases, spawn_thread};
 use narrows_tls::TlsContexts;
@@ -23,8 +24,6 @@ const FIRST_ANSWERS: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Reports that are heard at most before anything else is looked at again. Workers can make them faster than they are heard.
 const HEARD_AT_ONCE: usize = 256;
-/// Orders of the operator that wait at most.
-const ORDERS: usize = 64;
 
 /// The endpoints of every upstream that is served, in the order of their keys.
 pub type Memberships = Arc<[(UpstreamKey, Arc<Membership>)]>;
@@ -55,7 +54,7 @@ pub struct Control {
     phase: PhaseControl,
     thread: Option<JoinHandle<io::Result<()>>>,
     link: Link,
-    orders: mpsc::Sender<Order>,
+    operator: Operator,
     changes: mpsc::UnboundedSender<Change>,
 }
 
@@ -83,15 +82,15 @@ impl Control {
         let (publish, memberships) = watch::channel(Memberships::default());
         let (tell, status) = watch::channel(Arc::from("{}"));
         let (reporter, reports) = Reporter::new();
-        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (operator, asked) = Operator::new();
         let (changes, changed) = mpsc::unbounded_channel();
         let life = move || async move {
             let keeper = Keeper::new(say, publish, tell);
-            life(keeper, reports, ordered, changed, watched).await
+            life(keeper, reports, asked, changed, watched).await
         };
         let thread = spawn_thread("control", life)?;
         let link = Link { memberships, status, reporter };
-        Ok(Control { phase, thread: Some(thread), link, orders, changes })
+        Ok(Control { phase, thread: Some(thread), link, operator, changes })
     }
 
     /// Takes over a plan and waits until it is known where its endpoints are; names that have no answer by then come later. Upstreams of the same name keep
@@ -115,9 +114,9 @@ impl Control {
         self.link.clone()
     }
 
-    /// Where the operator's orders go.
-    pub fn orders(&self) -> mpsc::Sender<Order> {
-        self.orders.clone()
+    /// The operator's way to it.
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
     }
 }
 
@@ -134,7 +133,7 @@ impl Drop for Control {
 async fn life(
     keeper: Rc<Keeper>,
     mut reports: mpsc::Receiver<Report>,
-    mut orders: mpsc::Receiver<Order>,
+    mut asked: mpsc::Receiver<Asked>,
     mut changes: mpsc::UnboundedReceiver<Change>,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
@@ -155,7 +154,7 @@ async fn life(
                 }
                 Change::Settle => keeper.forget_others(&discovery),
             },
-            Some(order) = orders.recv() => keeper.obey(order),
+            Some(asked) = asked.recv() => orders::answer(&keeper, asked),
             Some(report) = reports.recv() => {
                 if hear(&keeper, report, &mut reports) {
                     // Checks and discovery run on this thread too.

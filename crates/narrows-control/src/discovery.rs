@@ -29,6 +29,7 @@ use file::Load;
 use looker::Awaited;
 use narrows_plan::{Address, Upstream};
 use narrows_upstream::UpstreamKey;
+pub(crate) use place::written as found_at;
 use source::Source;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -1,8 +1,8 @@
 //! What the checks of one endpoint have shown, and when the next one is due. No clock and no socket: results and chance are arguments.
 
+use crate::state::{HealthState, LastCheck};
 use narrows_plan::{HealthCheck, StartState};
 use narrows_upstream::Chance;
-use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,20 +124,18 @@ impl Health {
     }
 
     /// For the status of the upstream. `kind` is the name of what is checked.
-    pub(crate) fn describe(&self, kind: &str) -> Value {
-        let last = self.last.as_ref().map(|last| {
-            json!({
-                "result": last.result.as_ref().map_or_else(|why| &**why, |()| "passed"),
-                "milliseconds": (last.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
-            })
+    pub(crate) fn describe(&self, kind: &str) -> HealthState {
+        let last = self.last.as_ref().map(|last| LastCheck {
+            result: last.result.as_ref().map_or_else(|why| why.to_string(), |()| "passed".to_owned()),
+            milliseconds: (last.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
         });
-        json!({
-            "kind": kind,
-            "passed_total": self.passed,
-            "failed_total": self.failed,
-            "in_a_row": self.streak,
-            "last": last,
-        })
+        HealthState {
+            kind: kind.to_owned(),
+            passed_total: self.passed,
+            failed_total: self.failed,
+            in_a_row: self.streak,
+            last,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::discovery::Discovery;
 use crate::roster::Found;
 use crate::schedule::Schedule;
 use crate::status;
-use narrows_plan::{AdminState, Plan, UpstreamId};
+use narrows_plan::{Plan, UpstreamId};
 use narrows_runtime::Deadlines;
 use narrows_tls::TlsContexts;
 use narrows_upstream::{EndpointId, Report, UpstreamKey};
@@ -21,29 +21,6 @@ use tokio::sync::{Notify, watch};
 const STATUS_TICKS: u32 = 10;
 /// How many times as long as a renewal of the status took it rests: 1 % of this thread's time at most.
 const STATUS_REST: u32 = 100;
-
-/// What the operator orders. The admin API sends these; endpoints are named by their label, `10.0.0.1:8080`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// An endpoint shall serve, drain or rest, whatever the configuration says.
-    State {
-        /// Name of the upstream.
-        upstream: Box<str>,
-        /// Label of the endpoint.
-        endpoint: Box<str>,
-        /// The state.
-        state: AdminState,
-    },
-    /// An endpoint shall have another weight; `None` is the configured one.
-    Weight {
-        /// Name of the upstream.
-        upstream: Box<str>,
-        /// Label of the endpoint.
-        endpoint: Box<str>,
-        /// The weight.
-        weight: Option<u32>,
-    },
-}
 
 /// What the tasks of the control plane share.
 pub(crate) struct Keeper {
@@ -177,6 +154,11 @@ impl Keeper {
         self.charges.borrow().clone()
     }
 
+    /// Those of the configuration, in its order.
+    pub(crate) fn order(&self) -> Vec<Rc<Charge>> {
+        self.order.borrow().clone()
+    }
+
     /// The upstream of that identity; `None` once it is gone.
     pub(crate) fn charge(&self, key: UpstreamKey) -> Option<Rc<Charge>> {
         let charges = self.charges.borrow();
@@ -247,14 +229,6 @@ impl Keeper {
         | Report::Breaker { upstream, .. }) = report;
         if let Some(charge) = self.charge(upstream) {
             charge.roster.borrow_mut().hear(report);
-        }
-    }
-
-    /// The operator has ordered something; an endpoint that does not exist is passed over.
-    pub(crate) fn obey(&self, order: Order) {
-        let (Order::State { upstream, .. } | Order::Weight { upstream, .. }) = &order;
-        for charge in self.order.borrow().iter().filter(|charge| charge.upstream().name == *upstream) {
-            charge.roster.borrow_mut().obey(&order, Instant::now());
         }
     }
 

@@ -11,12 +11,15 @@ mod control;
 mod discovery;
 mod health;
 mod keeper;
+mod orders;
 mod outliers;
 mod roster;
 mod schedule;
 #[cfg(test)]
 mod seeds;
+mod state;
 mod status;
 
 pub use control::{Control, ControlError, Link, Loads, Memberships, Prepared};
-pub use keeper::Order;
+pub use orders::{Obeyed, Operator, Order, OrderError};
+pub use state::{AgentState, EndpointState, HealthState, LastAnswer, LastCheck, OrderedState, UpstreamState};

@@ -4,7 +4,6 @@ mod sources;
 
 use crate::agent::Agent;
 use crate::health::{Health, Verdict};
-use crate::keeper::Order;
 use crate::outliers::{Judged, Outliers, Passive};
 use narrows_plan::{Address, AdminState, EndpointLimits, StartState, Upstream};
 use narrows_upstream::{BreakerChange, Condition, EndpointId, Member, Membership, Report};
@@ -32,6 +31,8 @@ pub(crate) struct Found {
     pub(crate) state: AdminState,
     /// What it is given at most.
     pub(crate) limits: EndpointLimits,
+    /// Whether the operator added it.
+    pub(crate) is_added: bool,
 }
 
 impl Found {
@@ -252,16 +253,25 @@ impl Roster {
         }
     }
 
-    /// The operator has ordered something.
-    pub(crate) fn obey(&mut self, order: &Order, now: Instant) {
-        let (Order::State { endpoint, .. } | Order::Weight { endpoint, .. }) = order;
-        for entry in self.entries.iter_mut().filter(|entry| entry.member.label == *endpoint) {
-            match order {
-                Order::State { state, .. } => entry.ordered.state = Some(*state),
-                Order::Weight { weight, .. } => entry.ordered.weight = *weight,
-            }
+    /// The operator has ordered something of an endpoint, or takes it back.
+    pub(crate) fn order(
+        &mut self,
+        label: &str,
+        state: Option<Option<AdminState>>,
+        weight: Option<Option<u32>>,
+        now: Instant,
+    ) {
+        for entry in self.entries.iter_mut().filter(|entry| *entry.member.label == *label) {
+            let Ordered { state: old_state, weight: old_weight } = entry.ordered;
+            entry.ordered =
+                Ordered { state: state.unwrap_or(old_state), weight: weight.unwrap_or(old_weight) };
         }
         self.refresh(now);
+    }
+
+    /// What a source has now.
+    pub(crate) fn source(&self, source: usize) -> &[Found] {
+        self.sources.of(source)
     }
 
     /// Finds out whose condition or weight has changed. To be called after each change of an entry.

@@ -38,10 +38,9 @@
 //! | `health`, `agent` | what its checks and its agent say, where it has them |
 
 use crate::charge::Charge;
-use crate::roster::{Entry, Roster};
-use narrows_plan::{Action, Plan, Protocol, Upstream};
-use narrows_upstream::{Totals, UpstreamLoad};
-use serde_json::{Value, json};
+use crate::state::of_upstream;
+use narrows_plan::{Action, Plan, Protocol};
+use serde_json::json;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -64,61 +63,4 @@ pub(crate) fn describe(charges: &[Rc<Charge>]) -> Arc<str> {
         .map(|charge| of_upstream(&charge.upstream(), &charge.roster.borrow(), &charge.load()))
         .collect();
     format!("{:#}\n", json!({ "upstreams": upstreams })).into()
-}
-
-fn of_upstream(upstream: &Upstream, roster: &Roster, load: &UpstreamLoad) -> Value {
-    let totals = load.totals();
-    let (queued, full, timed_out) = load.queue.totals();
-    let mut told = json!({
-        "upstream": upstream.name,
-        "retries_total": totals.retries,
-        "retries_denied_total": totals.retries_denied,
-        "hedges_total": totals.hedges,
-        "hedges_won_total": totals.hedges_won,
-        "mirrors_answered_total": totals.mirrors_answered,
-        "mirrors_failed_total": totals.mirrors_failed,
-        "mirrors_skipped_total": totals.mirrors_skipped,
-        "requests_waiting": load.queue.waiting(),
-        "queued_total": queued,
-        "queue_full_total": full,
-        "queue_timed_out_total": timed_out,
-        "overloaded_total": totals.overloaded,
-    });
-    if let Some(breaker) = &load.breaker {
-        told["breaker"] = json!(breaker.state().name());
-        told["breaker_opened_total"] = json!(breaker.opened());
-        told["breaker_refused_total"] = json!(totals.breaker_refused);
-    }
-    told["endpoints"] = roster.entries.iter().map(|entry| of_endpoint(upstream, entry)).collect();
-    told
-}
-
-fn of_endpoint(upstream: &Upstream, entry: &Entry) -> Value {
-    let member = &entry.member;
-    let Totals { requests, connect_failures, resets, timeouts, bad_statuses, running, connections } =
-        member.load.tally.totals();
-    let mut told = json!({
-        "endpoint": member.label,
-        "state": member.condition.name(),
-        "reason": &*member.reason,
-        "for_seconds": member.since.elapsed().as_secs(),
-        "weight": member.weight,
-        "priority": member.priority,
-        "requests_running": running,
-        "requests_total": requests,
-        "connections_open": connections,
-        "connect_failures_total": connect_failures,
-        "resets_total": resets,
-        "timeouts_total": timeouts,
-        "bad_statuses_total": bad_statuses,
-        "failures_in_a_row": member.load.failures(),
-        "ejections_total": entry.passive.ejections(),
-    });
-    if let (Some(health), Some(check)) = (&entry.health, &upstream.health) {
-        told["health"] = health.describe(check.kind.name());
-    }
-    if let Some(agent) = &entry.agent {
-        told["agent"] = agent.describe();
-    }
-    told
 }

@@ -1,9 +1,10 @@
 //! How an upstream chooses among its endpoints.
 
 use crate::Template;
+use serde::Serialize;
 
 /// How endpoints are chosen, and what holds when few of them are left.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Balancing {
     /// The method.
     pub method: Balance,
@@ -22,7 +23,8 @@ pub struct Balancing {
 }
 
 /// How an endpoint is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Balance {
     /// Each in turn, in proportion to the weights, spread smoothly.
     #[default]

@@ -1,11 +1,12 @@
 //! How it is found out whether an endpoint is well.
 
 use crate::{Pattern, defaults};
+use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// Asking the endpoints of an upstream whether they are well, from time to time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HealthCheck {
     /// What is asked.
     pub kind: CheckKind,
@@ -34,7 +35,8 @@ pub struct HealthCheck {
 }
 
 /// What an endpoint is before its first check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StartState {
     /// Up: it gets traffic at once.
     #[default]
@@ -46,11 +48,13 @@ pub enum StartState {
 }
 
 /// What a health check asks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CheckKind {
     /// A connection can be made; what is sent, and what must come back.
     Tcp {
         /// Sent after connecting; may be empty.
+        #[serde(serialize_with = "crate::describe::as_text")]
         send: Box<[u8]>,
         /// What must be in the first 64 KiB that come back.
         expect: Option<Expect>,
@@ -79,6 +83,7 @@ pub enum CheckKind {
     /// `PING` gets `+PONG`.
     Redis {
         /// Sent with `AUTH` before; empty is none.
+        #[serde(serialize_with = "crate::describe::as_secret")]
         password: Box<str>,
     },
     /// The greeting and `EHLO` get 2xx.
@@ -91,6 +96,7 @@ pub enum CheckKind {
     /// A datagram gets an answer; without `expect`, no ICMP error.
     Udp {
         /// The datagram.
+        #[serde(serialize_with = "crate::describe::as_text")]
         send: Box<[u8]>,
         /// What must be in an answer.
         expect: Option<Expect>,
@@ -122,7 +128,7 @@ impl CheckKind {
 }
 
 /// The request of an HTTP check, and what is expected of its answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HttpCheck {
     /// Path with query.
     pub path: Box<str>,
@@ -139,16 +145,18 @@ pub struct HttpCheck {
 }
 
 /// What must be in an answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Expect {
     /// These bytes, anywhere.
+    #[serde(serialize_with = "crate::describe::as_text")]
     Contains(Box<[u8]>),
     /// A match.
     Matches(Pattern),
 }
 
 /// An agent beside the server that says how much it can take, in HAProxy's text protocol (`up`, `down`, `drain`, `maint`, `75%`, ...).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AgentCheck {
     /// Port on the endpoint's host.
     pub port: u16,
@@ -163,7 +171,7 @@ pub struct AgentCheck {
 }
 
 /// Judging endpoints by what real traffic meets: those that fail are ejected for a while.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PassiveCheck {
     /// Failures in a row, over all workers, before an endpoint is ejected; `None` is never. A failure is a connect that failed, a
     /// connection that broke or timed out before an answer, or an answer with one of `statuses`.
@@ -200,7 +208,7 @@ impl Default for PassiveCheck {
 }
 
 /// A success rate below the average of the endpoints by more than some standard deviations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SuccessRate {
     /// Standard deviations, in per cent (190 is 1.9).
     pub deviation: u32,
@@ -211,7 +219,7 @@ pub struct SuccessRate {
 }
 
 /// A mean answer time above the median of the endpoints by some factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LatencyOutlier {
     /// Factor in per cent (300 is three times the median).
     pub factor: u32,

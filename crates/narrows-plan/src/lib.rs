@@ -7,8 +7,11 @@
 //!
 //! Invariant: this crate does no I/O, knows no dialect and imports no other room.
 
+mod admin;
 mod balance;
+mod changes;
 pub mod defaults;
+mod describe;
 mod expression;
 mod facts;
 mod health;
@@ -28,7 +31,10 @@ mod tls;
 mod udp;
 mod upstream;
 
+pub use admin::{Admin, AdminApi};
 pub use balance::{Balance, Balancing};
+pub use changes::{Change, Changes, Kind, What};
+pub use describe::describe;
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
 pub use facts::{Fact, Facts};
 pub use health::{
@@ -70,6 +76,8 @@ pub struct Plan {
     pub files: Vec<String>,
     /// What holds for the whole process.
     pub settings: Settings,
+    /// Where operators reach the process.
+    pub admin: Admin,
     /// What is listened on, in the order of the text.
     pub listeners: Vec<Listener>,
     /// Where traffic goes; [`UpstreamId`] is the index.

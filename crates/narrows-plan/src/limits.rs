@@ -1,10 +1,11 @@
 //! How much an upstream is given at one time. What is over that waits, or is answered with 503.
 
 use crate::defaults;
+use serde::Serialize;
 use std::time::Duration;
 
 /// What one endpoint is given at most, over all workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct EndpointLimits {
     /// Open connections. `None` is no limit.
     pub connections: Option<u32>,
@@ -13,7 +14,7 @@ pub struct EndpointLimits {
 }
 
 /// What an upstream is given at most, over all workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct UpstreamLimits {
     /// What each endpoint is given, where it says nothing itself.
     pub endpoint: EndpointLimits,
@@ -26,7 +27,7 @@ pub struct UpstreamLimits {
 }
 
 /// Requests that wait for an endpoint: the more important first, of equals the one that came first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct QueueLimits {
     /// Most that wait at one time; 0 is no queue.
     pub length: u32,
@@ -41,7 +42,7 @@ impl Default for QueueLimits {
 }
 
 /// A circuit breaker: an upstream whose requests fail gets none for a while, then a few to see whether it is well again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Breaker {
     /// Per cent of requests that fail before it opens. A failure is a fault of the upstream's side, or a status of 500 or more.
     pub failure_rate: u32,
@@ -56,7 +57,7 @@ pub struct Breaker {
 }
 
 /// Finds out how many requests an upstream can run at one time, from its answer times (gradient).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AdaptiveConcurrency {
     /// Never fewer, per worker.
     pub minimum: u32,

@@ -4,6 +4,7 @@ use crate::{
     CertificateHeaders, Network, Origin, ProxyProtocol, Route, RouteTable, ServerTls, Template, UdpListener,
     UpstreamId, defaults,
 };
+use serde::Serialize;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -106,7 +107,7 @@ pub struct HttpListener {
 }
 
 /// What a client may take up with HTTP/2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Http2Limits {
     /// Requests that run at once on a connection.
     pub streams: u32,
@@ -137,7 +138,7 @@ impl Default for Http2Limits {
 }
 
 /// Whose `Forwarded` and `X-Forwarded-*` fields are believed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TrustedProxies {
     /// Addresses of the proxies; empty believes nobody.
     pub sources: Vec<Network>,
@@ -146,7 +147,7 @@ pub struct TrustedProxies {
 }
 
 /// Which headers tell the upstream about the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Forwarded {
     /// `X-Forwarded-For`, `-Proto` and `-Host`.
     pub x_forwarded: bool,
@@ -161,7 +162,8 @@ impl Default for Forwarded {
 }
 
 /// What becomes of the upstream's `Server` field.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ServerPolicy {
     /// Passed as it came.
     #[default]
@@ -173,7 +175,7 @@ pub enum ServerPolicy {
 }
 
 /// How a path is normalised before it is compared. Dot segments are always removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PathMatching {
     /// Percent-encoded bytes are decoded, `%2F` excepted.
     pub decode: bool,
@@ -188,7 +190,8 @@ impl Default for PathMatching {
 }
 
 /// Which form of the path goes upstream when no rewrite says otherwise.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ForwardPath {
     /// The bytes that the client sent.
     #[default]
@@ -198,7 +201,7 @@ pub enum ForwardPath {
 }
 
 /// Sizes that a stranger may make grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct HttpLimits {
     /// Bytes of a request or response head.
     pub head_bytes: usize,
@@ -228,7 +231,7 @@ impl Default for HttpLimits {
 }
 
 /// Deadlines of layer 7; `None` waits for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct HttpTimeouts {
     /// From the first byte of a request head to its last.
     pub head: Option<Duration>,
@@ -300,7 +303,7 @@ impl StatusPattern {
 }
 
 /// A page for an error.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ErrorPage {
     /// The body.
     pub body: Template,
@@ -335,7 +338,7 @@ pub struct TcpRoute {
 }
 
 /// Deadlines of layer 4; `None` waits for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TcpTimeouts {
     /// To connect to an endpoint.
     pub connect: Option<Duration>,

@@ -1,10 +1,11 @@
 //! The PROXY protocol: who may say who the client is, and to whom it is said.
 
 use crate::Network;
+use serde::Serialize;
 use std::net::IpAddr;
 
 /// The header that connections to a listener, or its datagrams, begin with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProxyProtocol {
     /// Whether a connection without one is taken.
     pub mode: ProxyProtocolMode,
@@ -20,7 +21,8 @@ impl ProxyProtocol {
 }
 
 /// Whether a connection or a datagram without a header is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProxyProtocolMode {
     /// It is closed or dropped, and so is one from elsewhere than the sources.
     Required,
@@ -39,7 +41,8 @@ impl ProxyProtocolMode {
 }
 
 /// The form of the header that connections to an upstream, or datagrams, begin with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProxyProtocolVersion {
     /// A line of text.
     V1,

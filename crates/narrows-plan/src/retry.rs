@@ -1,10 +1,11 @@
 //! When a request is sent again.
 
 use crate::defaults;
+use serde::Serialize;
 use std::time::Duration;
 
 /// When a request is sent again, to which endpoints, and how often.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RetryPolicy {
     /// Further attempts after the first failed.
     pub limit: u32,
@@ -27,7 +28,7 @@ pub struct RetryPolicy {
 }
 
 /// What is worth another attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RetryConditions {
     /// No connection could be made.
     pub connect_failure: bool,

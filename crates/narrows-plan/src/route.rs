@@ -1,6 +1,7 @@
 //! What happens to a request that a rule took.
 
 use crate::{ErrorPages, HttpTimeouts, Origin, Pattern, RetryPolicy, Template, UpstreamId};
+use serde::Serialize;
 use std::time::Duration;
 
 /// One route of an HTTP listener: conditions stand in the listener's [`RouteTable`](crate::RouteTable) under the same
@@ -40,7 +41,7 @@ pub struct Route {
 }
 
 /// An upstream that gets a copy of requests; its answers are thrown away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mirror {
     /// The upstream.
     pub upstream: UpstreamId,
@@ -55,7 +56,8 @@ pub struct Mirror {
 }
 
 /// The end of a route.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Forward to an upstream.
     Upstream(UpstreamId),
@@ -70,7 +72,7 @@ pub enum Action {
 }
 
 /// Upstreams that share a route by weight.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Split {
     /// Upstream and weight; at least one weight is above 0.
     pub shares: Vec<(UpstreamId, u32)>,
@@ -93,7 +95,7 @@ impl Split {
 }
 
 /// An answer that the proxy gives itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FixedResponse {
     /// Status code, 200 to 599.
     pub status: u16,
@@ -104,7 +106,7 @@ pub struct FixedResponse {
 }
 
 /// A redirection.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Redirect {
     /// Value of `Location`.
     pub to: Template,
@@ -113,7 +115,8 @@ pub struct Redirect {
 }
 
 /// One change of a head.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HeaderEdit {
     /// Replaces all fields of that name by one.
     Set(Box<str>, Template),
@@ -133,7 +136,8 @@ impl HeaderEdit {
 }
 
 /// How the path changes on its way upstream. The query stays.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PathRewrite {
     /// The whole path.
     Whole(Template),

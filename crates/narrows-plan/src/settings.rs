@@ -1,11 +1,12 @@
 //! What holds for the whole process.
 
 use crate::{File, Origin, defaults};
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Process-wide settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// Number of workers; `None` means one per core.
     pub workers: Option<usize>,
@@ -28,7 +29,7 @@ pub struct Settings {
 }
 
 /// A user or a group of the system.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// Its name or number.
     pub name: Box<str>,
@@ -53,7 +54,8 @@ impl Default for Settings {
 }
 
 /// Where access records go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AccessLog {
     /// Nowhere; nothing is formatted.
     Off,
@@ -66,7 +68,8 @@ pub enum AccessLog {
 }
 
 /// How an access record is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// One line, the combined format followed by `key=value` pairs.
     Text,

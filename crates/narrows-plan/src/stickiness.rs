@@ -1,11 +1,12 @@
 //! The same endpoint for the same client, whatever the balancer would choose.
 
 use crate::Template;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How clients are kept at the endpoint that served them first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stickiness {
     /// By what a client is known again.
     pub by: StickBy,
@@ -16,7 +17,8 @@ pub struct Stickiness {
 }
 
 /// By what a client is known again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StickBy {
     /// By a cookie that names the endpoint.
     Cookie(StickyCookie),
@@ -39,7 +41,7 @@ pub enum StickBy {
 }
 
 /// A table of keys and endpoints, shared by all workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StickTable {
     /// Most entries; the one that was not used for longest makes room.
     pub size: usize,
@@ -48,7 +50,7 @@ pub struct StickTable {
 }
 
 /// A cookie that names the endpoint.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StickyCookie {
     /// Its name.
     pub name: Box<str>,
@@ -71,7 +73,8 @@ pub struct StickyCookie {
 }
 
 /// Who makes a sticky cookie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CookieMode {
     /// We add it; the server never sees it.
     #[default]
@@ -83,7 +86,8 @@ pub enum CookieMode {
 }
 
 /// How a sticky cookie names an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CookieValue {
     /// By a keyed hash (HMAC-SHA256) that nobody else can make or read.
     Signed {
@@ -95,7 +99,8 @@ pub enum CookieValue {
 }
 
 /// The `SameSite` attribute of a cookie (RFC 6265bis).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SameSite {
     /// Never from another site.
     Strict,

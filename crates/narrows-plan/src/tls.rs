@@ -1,11 +1,12 @@
 //! Encryption on either side.
 
 use crate::Origin;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a listener ends TLS.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ServerTls {
     /// Where it was written.
     pub origin: Origin,
@@ -23,7 +24,7 @@ pub struct ServerTls {
 }
 
 /// A file, and where it was named.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct File {
     /// The file.
     pub path: PathBuf,
@@ -32,7 +33,7 @@ pub struct File {
 }
 
 /// Files of one certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateFiles {
     /// PEM: the certificate and what leads to its root.
     pub chain: File,
@@ -43,7 +44,7 @@ pub struct CertificateFiles {
 }
 
 /// Which versions and ciphers are spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TlsPolicy {
     /// The named profile.
     pub profile: TlsProfile,
@@ -59,7 +60,8 @@ impl TlsPolicy {
 }
 
 /// Named policies after Mozilla's recommendations for servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TlsProfile {
     /// TLS 1.2 and 1.3 with forward secrecy and authenticated encryption.
     #[default]
@@ -69,7 +71,8 @@ pub enum TlsProfile {
 }
 
 /// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TlsVersion {
     /// RFC 5246.
     Tls12,
@@ -78,7 +81,7 @@ pub enum TlsVersion {
 }
 
 /// Certificates that clients show.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClientCertificates {
     /// Whether a client without one is refused.
     pub required: bool,
@@ -89,7 +92,7 @@ pub struct ClientCertificates {
 }
 
 /// How TLS is spoken to an upstream.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClientTls {
     /// Where it was written.
     pub origin: Origin,
@@ -106,7 +109,7 @@ pub struct ClientTls {
 }
 
 /// What tells an upstream about the client's certificate. Fields of these names that clients send are removed wherever this is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct CertificateHeaders {
     /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440).
     pub client_cert: bool,

@@ -1,6 +1,7 @@
 //! Datagrams: listeners of UDP, and of QUIC that passes through.
 
 use crate::{RouteTable, TcpRoute, UpstreamId, defaults};
+use serde::Serialize;
 use std::time::Duration;
 
 /// Datagrams on a listener. A session is what comes from one address and port of a client, and what is answered.
@@ -23,7 +24,7 @@ pub struct UdpListener {
 }
 
 /// How many sessions there may be, and when one is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SessionLimits {
     /// Sessions at one time, all workers together.
     pub limit: usize,
@@ -38,7 +39,7 @@ impl Default for SessionLimits {
 }
 
 /// Deadlines of datagrams; `None` waits for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct UdpTimeouts {
     /// A session on which nothing moves.
     pub idle: Option<Duration>,

@@ -4,6 +4,7 @@ use crate::{
     AdaptiveConcurrency, AgentCheck, Balancing, Breaker, ClientTls, EndpointLimits, HealthCheck, Origin,
     PassiveCheck, ProxyProtocolVersion, RetryPolicy, Stickiness, UpstreamLimits, defaults,
 };
+use serde::Serialize;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::time::Duration;
 pub struct UpstreamId(pub u32);
 
 /// A named group of endpoints that can each take the same traffic.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Upstream {
     /// Stable name.
     pub name: Box<str>,
@@ -155,7 +156,8 @@ impl Endpoint {
 }
 
 /// What is spoken to the endpoints of a layer-7 upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     #[default]
@@ -178,7 +180,7 @@ impl UpstreamProtocol {
 }
 
 /// One server, or the servers of one name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
@@ -200,7 +202,8 @@ pub struct Endpoint {
 }
 
 /// What an endpoint is meant to do, whatever its health.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AdminState {
     /// To serve.
     #[default]
@@ -223,7 +226,8 @@ impl AdminState {
 }
 
 /// What happens to flows and sessions whose endpoint goes down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WhenDown {
     /// They go on, as long as the endpoint lets them.
     #[default]
@@ -233,7 +237,7 @@ pub enum WhenDown {
 }
 
 /// Who is asked for names, and how the answers are used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Resolver {
     /// DNS servers; empty: what the system is configured with.
     pub servers: Box<[SocketAddr]>,
@@ -266,7 +270,8 @@ impl Default for Resolver {
 }
 
 /// Which addresses a name is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AddressFamily {
     /// IPv4, and IPv6 when there is none.
     #[default]
@@ -306,7 +311,7 @@ impl fmt::Display for Address {
 }
 
 /// How upstream connections are kept, per worker and endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PoolLimits {
     /// Idle connections kept; 0 closes each connection after its request.
     pub idle: usize,

@@ -9,7 +9,7 @@ use narrows_tls::TlsContexts;
 use std::sync::Arc;
 
 /// One configuration of the process. Immutable: a reload is a new one, which shares with the one before what stayed as it was.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Configuration {
     /// Counts the configurations of the process, from 1.
     pub(crate) number: u64,

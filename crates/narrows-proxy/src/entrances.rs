@@ -9,7 +9,7 @@ use narrows_plan::Protocol;
 use narrows_runtime::{Accepted, PhaseWatch, Stop, accept};
 use socket2::Socket;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What a worker listens on now.
 pub(crate) struct Entrances {
@@ -22,7 +22,8 @@ pub(crate) struct Entrances {
 /// One socket, and the task that takes from it. Dropping it stops the task.
 struct Entrance {
     place: Place,
-    socket: Arc<Socket>,
+    /// Not held: when nobody listens any more, it shall close.
+    socket: Weak<Socket>,
     stop: Rc<Stop>,
 }
 
@@ -40,20 +41,22 @@ impl Entrances {
     /// Lets in by the sockets of another configuration. Those that stay where they are notice nothing; what waits on those that go is taken before.
     pub(crate) fn renew(&mut self, sockets: &Sockets, number: usize) {
         let mut before = std::mem::take(&mut self.open);
+        let mut new = Vec::new();
         for (place, socket) in sockets.of_worker(number) {
-            let stays = |one: &Entrance| one.place == place && Arc::ptr_eq(&one.socket, socket);
+            let stays = |one: &Entrance| one.place == place && one.socket.as_ptr() == Arc::as_ptr(socket);
             let entrance = match before.iter().position(stays) {
                 Some(known) => before.swap_remove(known),
-                None => Entrance { place, socket: Arc::clone(socket), stop: Rc::new(Stop::new()) },
+                None => {
+                    new.push((self.open.len(), Arc::clone(socket)));
+                    Entrance { place, socket: Arc::downgrade(socket), stop: Rc::default() }
+                }
             };
             self.open.push(entrance);
         }
         // First those that go: a socket that belongs to another listener now is not taken from twice.
         drop(before);
-        for place in 0..self.open.len() {
-            if Rc::strong_count(&self.open[place].stop) == 1 {
-                self.let_in(&self.open[place]);
-            }
+        for (place, socket) in new {
+            self.let_in(&self.open[place], &socket);
         }
     }
 
@@ -62,9 +65,9 @@ impl Entrances {
         self.open.clear();
     }
 
-    fn let_in(&self, entrance: &Entrance) {
-        let Entrance { place, socket, stop } = entrance;
-        let (place, stop, worker) = (*place, Rc::clone(stop), Rc::clone(&self.worker));
+    fn let_in(&self, entrance: &Entrance, socket: &Socket) {
+        let (place, stop) = (entrance.place, Rc::clone(&entrance.stop));
+        let worker = Rc::clone(&self.worker);
         // A descriptor of its own: another task may still have the other one registered.
         let socket = match socket.try_clone() {
             Ok(socket) => socket,

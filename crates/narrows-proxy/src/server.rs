@@ -281,6 +281,8 @@ impl Running {
     /// `drain`.
     pub fn drain(&self) {
         self.phases.enter(Phase::Draining);
+        // Nobody accepts any more: who connects is to be refused.
+        self.publish.send_modify(|present| Arc::make_mut(present).sockets = Sockets::default());
     }
 
     /// Ends everything now.

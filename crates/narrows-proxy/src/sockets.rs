@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// The sockets of one configuration. Those that the next one has as well are the same there.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sockets {
     open: Vec<(Place, Arc<Open>)>,
 }

@@ -1,5 +1,6 @@
 //! Ending the TLS of clients.
 
+use crate::certificate_facts::CertificateFacts;
 use crate::facts::TlsFacts;
 use crate::fault::TlsFault;
 use crate::handshake;
@@ -25,10 +26,17 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Acceptor {
     plan: ServerTls,
-    config: ArcSwap<ServerConfig>,
+    loaded: ArcSwap<Loaded>,
     /// The certificate made at start, so that a reload does not make another one.
     made: Option<Identity>,
     tickets: Arc<dyn ProducesTickets>,
+}
+
+/// What was read from the files.
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    certificates: Arc<[CertificateFacts]>,
 }
 
 /// A handshake that failed, with the stream underneath.
@@ -50,8 +58,8 @@ impl Acceptor {
             false => None,
         };
         let tickets = new_tickets(plan)?;
-        let config = configure(plan, made.as_ref(), &tickets, problems)?;
-        Ok(Acceptor { plan: plan.clone(), config: ArcSwap::from_pointee(config), made, tickets })
+        let loaded = configure(plan, made.as_ref(), &tickets, problems)?;
+        Ok(Acceptor { plan: plan.clone(), loaded: ArcSwap::from_pointee(loaded), made, tickets })
     }
 
     /// Reads the files again. New connections see what they say now; with a problem everything stays as it was. Problems that
@@ -63,9 +71,14 @@ impl Acceptor {
             None => Arc::clone(&self.tickets),
         };
         let mut problems = Vec::new();
-        let config = configure(&self.plan, self.made.as_ref(), &tickets, &mut problems)?;
-        self.config.store(Arc::new(config));
+        let loaded = configure(&self.plan, self.made.as_ref(), &tickets, &mut problems)?;
+        self.loaded.store(Arc::new(loaded));
         Ok(problems)
+    }
+
+    /// The certificates that are shown now.
+    pub fn certificates(&self) -> Arc<[CertificateFacts]> {
+        Arc::clone(&self.loaded.load().certificates)
     }
 
     /// How long a handshake may take.
@@ -78,7 +91,7 @@ impl Acceptor {
     /// # Errors
     /// Why the client is refused.
     pub async fn accept(&self, stream: Stream, watch: &Watch) -> Result<(Stream, TlsFacts), Refused> {
-        match ServerConnection::new(self.config.load_full()) {
+        match ServerConnection::new(Arc::clone(&self.loaded.load().config)) {
             Ok(session) => handshake::run(stream, Connection::Server(session), watch).await,
             Err(error) => Err(Refused { fault: TlsFault::of(&error), server_name: String::new(), stream }),
         }
@@ -98,15 +111,20 @@ fn configure(
     made: Option<&Identity>,
     tickets: &Arc<dyn ProducesTickets>,
     problems: &mut Vec<Problem>,
-) -> Result<ServerConfig, Vec<Problem>> {
+) -> Result<Loaded, Vec<Problem>> {
     let mut wrong = Vec::new();
     let mut certificates = Certificates::default();
+    let mut facts = Vec::new();
     if let Some(identity) = made {
+        facts.extend(identity.facts(None));
         certificates.add(identity.clone());
     }
     for files in &plan.certificates {
         match material::identity(files, Audience::Clients, problems) {
-            Ok(identity) => certificates.add(identity),
+            Ok(identity) => {
+                facts.extend(identity.facts(Some(files)));
+                certificates.add(identity);
+            }
             Err(found) => wrong.extend(found),
         }
     }
@@ -132,7 +150,7 @@ fn configure(
     // Sessions live in tickets alone, so that any worker resumes them and none keeps a table behind a lock.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::clone(tickets);
-    Ok(config)
+    Ok(Loaded { config: Arc::new(config), certificates: facts.into() })
 }
 
 fn client_verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, Vec<Problem>> {

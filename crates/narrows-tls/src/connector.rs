@@ -1,5 +1,6 @@
 //! Beginning TLS to servers.
 
+use crate::certificate_facts::CertificateFacts;
 use crate::facts::TlsFacts;
 use crate::fault::TlsFault;
 use crate::handshake;
@@ -27,6 +28,7 @@ pub struct Connector {
 struct Configs {
     http: Arc<ClientConfig>,
     bytes: Arc<ClientConfig>,
+    certificates: Arc<[CertificateFacts]>,
 }
 
 /// What a connection is for: it decides which application protocols are offered.
@@ -47,6 +49,19 @@ impl Connector {
     ) -> Result<Self, Vec<Problem>> {
         let configs = configure(plan, protocol, problems)?;
         Ok(Connector { plan: plan.clone(), protocol, configs: ArcSwap::from_pointee(configs) })
+    }
+
+    /// Reads what the plan names, for a client that is no proxy.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being used.
+    pub fn load(plan: &ClientTls) -> Result<Self, Vec<Problem>> {
+        Connector::new(plan, UpstreamProtocol::Http1, &mut Vec::new())
+    }
+
+    /// The certificate that is shown now to servers that ask for one.
+    pub fn certificates(&self) -> Arc<[CertificateFacts]> {
+        Arc::clone(&self.configs.load().certificates)
     }
 
     /// Begins TLS to find out whether it is spoken at all: any certificate is taken, and no application protocol is offered.
@@ -112,7 +127,7 @@ fn configure(
     let verifier = verifier(plan).map_err(|problem| wrong.push(problem)).ok();
     let identity = match &plan.certificate {
         Some(files) => material::identity(files, Audience::Servers, problems)
-            .map(|identity| Some(identity.key))
+            .map(|identity| Some((identity.facts(Some(files)), identity.key)))
             .map_err(|found| wrong.extend(found))
             .ok(),
         None => Some(None),
@@ -126,7 +141,8 @@ fn configure(
         return Err(wrong);
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    let bytes = match identity {
+    let (facts, key) = identity.unzip();
+    let bytes = match key {
         Some(key) => builder.with_client_cert_resolver(Arc::new(Identified(key))),
         None => builder.with_no_client_auth(),
     };
@@ -136,7 +152,8 @@ fn configure(
         UpstreamProtocol::Http2 => vec![b"h2".to_vec()],
         UpstreamProtocol::Negotiated => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
     };
-    Ok(Configs { http: Arc::new(http), bytes: Arc::new(bytes) })
+    let certificates = facts.flatten().into_iter().collect();
+    Ok(Configs { http: Arc::new(http), bytes: Arc::new(bytes), certificates })
 }
 
 fn verifier(plan: &ClientTls) -> Result<Arc<dyn ServerCertVerifier>, Problem> {

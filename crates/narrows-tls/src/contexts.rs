@@ -1,9 +1,10 @@
 //! What a plan needs for TLS, and its renewal when files change.
 
 use crate::acceptor::Acceptor;
+use crate::certificate_facts::{CertificateFacts, CertificateUse};
 use crate::connector::Connector;
 use crate::material::Problem;
-use narrows_plan::{CertificateFiles, CheckKind, Plan, UpstreamId};
+use narrows_plan::{Admin, CertificateFiles, CheckKind, Plan, UpstreamId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -20,6 +21,8 @@ pub struct TlsContexts {
     connectors: Vec<Option<Arc<Connector>>>,
     /// For health checks of upstreams that are plain to us and TLS to their clients.
     probes: Vec<Option<Arc<Connector>>>,
+    /// For the admin API.
+    admin: Option<Arc<Acceptor>>,
 }
 
 impl TlsContexts {
@@ -35,6 +38,17 @@ impl TlsContexts {
                 complete = false;
                 None
             }));
+        }
+        if let Admin::On(api) = &plan.admin
+            && let Some(tls) = api.tls.as_deref()
+        {
+            match Acceptor::new(tls, &mut problems) {
+                Ok(acceptor) => contexts.admin = Some(Arc::new(acceptor)),
+                Err(found) => {
+                    problems.extend(found);
+                    complete = false;
+                }
+            }
         }
         for upstream in &plan.upstreams {
             let tls = upstream.tls.as_deref();
@@ -54,6 +68,23 @@ impl TlsContexts {
     /// Ends TLS for a listener, by its index; `None` where it is plain.
     pub fn acceptor(&self, listener: usize) -> Option<&Arc<Acceptor>> {
         self.acceptors.get(listener)?.as_ref()
+    }
+
+    /// Ends TLS for the admin API; `None` where it is plain.
+    pub fn admin(&self) -> Option<&Arc<Acceptor>> {
+        self.admin.as_ref()
+    }
+
+    /// The certificates that are shown now, and by whom.
+    pub fn certificates(&self, plan: &Plan) -> Vec<(CertificateUse, Arc<[CertificateFacts]>)> {
+        let listeners = plan.listeners.iter().zip(&self.acceptors).filter_map(|(listener, acceptor)| {
+            Some((CertificateUse::Listener(listener.name.clone()), acceptor.as_ref()?.certificates()))
+        });
+        let upstreams = plan.upstreams.iter().zip(&self.connectors).filter_map(|(upstream, connector)| {
+            Some((CertificateUse::Upstream(upstream.name.clone()), connector.as_ref()?.certificates()))
+        });
+        let admin = self.admin.iter().map(|acceptor| (CertificateUse::Admin, acceptor.certificates()));
+        listeners.chain(upstreams).chain(admin).collect()
     }
 
     /// Begins TLS to an upstream; `None` where it is plain.
@@ -92,15 +123,23 @@ impl TlsContexts {
 
     fn watched(&self, plan: &Plan) -> Vec<Watched> {
         let mut watched = Vec::new();
-        for (listener, acceptor) in plan.listeners.iter().zip(&self.acceptors) {
-            let (Some(tls), Some(acceptor)) = (&listener.tls, acceptor) else { continue };
+        let listeners = plan.listeners.iter().zip(&self.acceptors);
+        let mut served: Vec<_> = listeners
+            .map(|(listener, acceptor)| {
+                (format!("listener {}", listener.name), listener.tls.as_deref(), acceptor.as_ref())
+            })
+            .collect();
+        if let Admin::On(api) = &plan.admin {
+            served.push(("admin".to_owned(), api.tls.as_deref(), self.admin.as_ref()));
+        }
+        for (name, tls, acceptor) in served {
+            let (Some(tls), Some(acceptor)) = (tls, acceptor) else { continue };
             let mut files = certificate_files(&tls.certificates);
             if let Some(clients) = &tls.clients {
                 files.push(clients.authorities.path.clone());
                 files.extend(clients.revocations.iter().map(|file| file.path.clone()));
             }
             let acceptor = Arc::clone(acceptor);
-            let name = format!("listener {}", listener.name);
             watched.push(Watched::new(name, files, Box::new(move || acceptor.reload())));
         }
         for (upstream, connector) in plan.upstreams.iter().zip(&self.connectors) {

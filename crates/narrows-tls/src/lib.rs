@@ -7,6 +7,7 @@
 //! Invariant: no other room names rustls.
 
 mod acceptor;
+mod certificate_facts;
 mod connector;
 mod contexts;
 mod facts;
@@ -18,6 +19,7 @@ mod session;
 mod stream;
 
 pub use acceptor::{Acceptor, Refused};
+pub use certificate_facts::{CertificateFacts, CertificateUse};
 pub use connector::{Connector, Purpose};
 pub use contexts::{Reloading, TlsContexts};
 pub use facts::{ClientCertificate, TlsFacts};

@@ -1,5 +1,6 @@
 //! Certificates, keys, authorities and revocation lists from files.
 
+use crate::certificate_facts::CertificateFacts;
 use crate::session::provider;
 use narrows_plan::{CertificateFiles, File, Origin};
 use rustls::RootCertStore;
@@ -54,6 +55,13 @@ pub(crate) struct Identity {
     pub(crate) key: Arc<CertifiedKey>,
     /// DNS names, lower case, `*.` in front of those for one label more.
     pub(crate) names: Vec<String>,
+}
+
+impl Identity {
+    /// What operators want to know of the certificate, which was read from `files`.
+    pub(crate) fn facts(&self, files: Option<&CertificateFiles>) -> Option<CertificateFacts> {
+        CertificateFacts::of(files, &self.names, self.key.cert.first()?)
+    }
 }
 
 /// Who looks at a certificate.

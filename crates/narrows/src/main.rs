@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod diff;
 mod explain;
 mod guard;
 mod load;
@@ -59,6 +60,9 @@ enum Command {
     /// Say everything that is wrong with a configuration; exit 0 when nothing is
     #[command(after_help = check::HELP)]
     Check(check::Arguments),
+    /// Say what another configuration would change, in meaning
+    #[command(after_help = diff::HELP)]
+    Diff(diff::Arguments),
     /// Say which rule would take a request, what each rule saw, and where it goes
     #[command(after_help = explain::HELP)]
     Explain(Box<explain::Arguments>),
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Diff(arguments) => diff::diff(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Schema { markdown: Some(Page::Configuration) } => print(&narrows_config::reference()),
         Command::Schema { markdown: Some(Page::Routing) } => print(&narrows_config::routing()),

@@ -56,8 +56,9 @@ pub(crate) struct Serving {
 struct Process {
     orders: Orders,
     running: Arc<Running>,
-    /// `None` where the configuration cannot be read again.
-    reloader: Option<Reloader>,
+    reloader: Reloader,
+    /// Whether the configuration can be read again.
+    is_readable: bool,
     program: Option<Program>,
     guardian: Option<Guardian>,
     manager: Option<Arc<Manager>>,
@@ -110,7 +111,8 @@ impl Serving {
         }
         let bound = server.bound();
         let running = Arc::new(server.start().map_err(|error| error.to_string())?);
-        let reloader = source.files.map(|files| Reloader::new(files, &running));
+        let is_readable = source.files.is_some();
+        let reloader = Reloader::new(source.files, &running);
         let pid_file = match &pid_file {
             Some(file) => Some(PidFile::write(&file.path).map_err(|error| {
                 format!("cannot write the process number to {}: {error}", file.path.display())
@@ -138,6 +140,7 @@ impl Serving {
             orders,
             running,
             reloader,
+            is_readable,
             program,
             guardian,
             manager,
@@ -218,10 +221,7 @@ impl Process {
             _ if self.upgrade.is_some() => {
                 return asker.answer(Err("not reloaded: an upgrade is under way".into()));
             }
-            None => {
-                return asker.answer(Err("not reloaded: the configuration cannot be read again".into()));
-            }
-            Some(reloader) => reloader.clone(),
+            reloader => reloader.clone(),
         };
         let manager = self.manager.clone();
         tokio::task::spawn_blocking(move || {
@@ -252,16 +252,16 @@ impl Process {
     }
 
     fn begin_upgrade(&mut self, asker: Asker) {
-        let begun = match (&self.reloader, &self.program) {
+        let begun = match (self.is_readable, &self.program) {
             _ if self.draining => Err((asker, "this process ends already".to_owned())),
             _ if self.upgrade.is_some() => Err((asker, "an upgrade is under way".to_owned())),
-            (Some(_), Some(program)) => {
+            (true, Some(program)) => {
                 let limit = self.running.plan().settings.upgrade_timeout;
                 let guardian = self.guardian.as_ref();
                 say(&format!("narrows: upgrade: starting {}", program.path().display()));
                 Upgrade::begin(program, &self.running, guardian, limit, asker)
             }
-            (None, _) => Err((
+            (false, _) => Err((
                 asker,
                 "the configuration cannot be read again, so no other process can start with it".to_owned(),
             )),

@@ -110,7 +110,10 @@ impl Lowering<'_> {
         alpn
     }
 
-    fn client_certificates(&mut self, written: &model::ClientCertificates) -> Option<ClientCertificates> {
+    pub(super) fn client_certificates(
+        &mut self,
+        written: &model::ClientCertificates,
+    ) -> Option<ClientCertificates> {
         let ca = written.ca.as_ref()?;
         Some(ClientCertificates {
             required: written.mode != Some(ClientMode::Optional),
@@ -119,7 +122,7 @@ impl Lowering<'_> {
         })
     }
 
-    fn certificate(&mut self, written: &model::Certificate) -> Option<CertificateFiles> {
+    pub(super) fn certificate(&mut self, written: &model::Certificate) -> Option<CertificateFiles> {
         let (chain, key) = (written.cert.as_ref()?, written.key.as_ref()?);
         Some(CertificateFiles {
             chain: self.file(chain),
@@ -128,11 +131,11 @@ impl Lowering<'_> {
         })
     }
 
-    fn file(&self, text: &Text) -> File {
+    pub(super) fn file(&self, text: &Text) -> File {
         File { path: self.folder.join(&text.text), origin: self.reporter.sources.origin(text.place) }
     }
 
-    fn policy(&mut self, profile: Option<Profile>, version: Option<&Text>) -> TlsPolicy {
+    pub(super) fn policy(&mut self, profile: Option<Profile>, version: Option<&Text>) -> TlsPolicy {
         let profile = match profile {
             Some(Profile::Modern) => TlsProfile::Modern,
             Some(Profile::Intermediate) | None => TlsProfile::Intermediate,

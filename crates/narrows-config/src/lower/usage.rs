@@ -68,7 +68,7 @@ impl Lowering<'_> {
         for written in listener.routes.iter().flat_map(|routes| &routes.0) {
             let origin = self.reporter.sources.origin(written.place);
             if written.has("subset")
-                && let Some(route) = http.routes.iter().find(|route| route.origin == origin)
+                && let Some(route) = http.routes.iter().find(|route| route.origin.is_at(origin))
             {
                 self.check_subset(written, route, plan);
             }

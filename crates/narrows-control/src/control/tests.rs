@@ -3,7 +3,7 @@
 mod cost;
 
 use super::*;
-use crate::keeper::Order;
+use crate::orders::{Order, OrderError};
 use narrows_plan::{
     Address, AdminState, AgentCheck, CheckKind, Endpoint, HealthCheck, Origin, StartState, Upstream,
 };
@@ -57,6 +57,12 @@ fn until(control: &Control, what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never {what}: {:?}", shown(control));
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// What becomes of an order.
+fn obeyed(control: &Control, order: Order) -> crate::orders::Obeyed {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(control.operator().order(order))
 }
 
 /// Accepts and closes until the test is over.
@@ -160,8 +166,9 @@ fn an_endpoint_in_maintenance_is_not_checked_and_keeps_its_verdict() {
     let ((listener, address), (other, elsewhere)) = (listening(), listening());
     listener.set_nonblocking(true).unwrap();
     let order = |control: &Control, state| {
-        let order = Order::State { upstream: "app".into(), endpoint: address.to_string().into(), state };
-        control.orders().blocking_send(order).unwrap();
+        let (upstream, endpoint) = ("app".into(), address.to_string().into());
+        let order = Order::Change { upstream, endpoint, state: Some(Some(state)), weight: None };
+        obeyed(&control, order).unwrap();
     };
     let control = start(&[address, elsewhere], |upstream| upstream.health = Some(check(StartState::Up)));
     until(&control, "checked", || listener.accept().is_ok());
@@ -223,4 +230,47 @@ fn an_agent_drains_and_weighs_its_endpoint() {
     }
     drop(line);
     script.join().unwrap();
+}
+
+#[test]
+fn the_operator_hears_what_became_of_an_order() {
+    let (_listener, address) = listening();
+    let control = start(&[address], |_| {});
+    let label: Box<str> = address.to_string().into();
+    let change = |endpoint: &str, state| Order::Change {
+        upstream: "app".into(),
+        endpoint: endpoint.into(),
+        state: Some(state),
+        weight: Some(Some(7)),
+    };
+    let now = obeyed(&control, change(&label, Some(AdminState::Drain))).unwrap();
+    assert_eq!((&*now.state, now.weight, now.ordered.weight), ("drain", 7, Some(7)));
+    until(&control, "drained", || shown(&control) == ["drain (ordered)"]);
+    let back = obeyed(&control, change(&label, None)).unwrap();
+    assert_eq!((&*back.state, back.ordered.state), ("up", None));
+    let wrong = obeyed(&control, change("10.0.0.9:1", None)).unwrap_err();
+    assert_eq!(
+        wrong,
+        OrderError::UnknownEndpoint { upstream: "app".into(), name: "10.0.0.9:1".into(), known: vec![label] }
+    );
+    let remove = Order::Remove { upstream: "ap".into(), endpoint: "x".into() };
+    assert!(matches!(obeyed(&control, remove), Err(OrderError::UnknownUpstream { .. })));
+}
+
+#[test]
+fn what_the_operator_added_serves_and_leaves_and_nothing_else_can_be_removed() {
+    let (_listener, address) = listening();
+    let control = start(&[address], |_| {});
+    let another = Address::Socket(SocketAddr::from(([127, 0, 0, 1], 1)));
+    let add = || Order::Add {
+        upstream: "app".into(),
+        endpoint: Box::new(Endpoint::new(another.clone(), Origin::default())),
+    };
+    let remove = |endpoint: String| Order::Remove { upstream: "app".into(), endpoint: endpoint.into() };
+    assert!(obeyed(&control, add()).unwrap().added);
+    until(&control, "both serve", || shown(&control).len() == 2);
+    assert!(matches!(obeyed(&control, add()), Err(OrderError::Exists { .. })));
+    assert!(matches!(obeyed(&control, remove(address.to_string())), Err(OrderError::Configured { .. })));
+    obeyed(&control, remove(another.to_string())).unwrap();
+    until(&control, "one serves", || shown(&control).len() == 1);
 }

@@ -26,7 +26,7 @@ impl Place {
 }
 
 /// The endpoint that is found where a written one says.
-pub(super) fn written(written: &Endpoint) -> Found {
+pub(crate) fn written(written: &Endpoint) -> Found {
     found(written, written.address.clone())
 }
 
@@ -64,6 +64,7 @@ fn found(written: &Endpoint, address: Address) -> Found {
         labels: written.labels.clone(),
         state: written.state,
         limits: written.limits,
+        is_added: false,
     }
 }
 

@@ -2,7 +2,7 @@ use super::dns_server::{DnsServer, Says, address, addresses, on_runtime, service
 use super::*;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use narrows_plan::{Endpoint, Origin, Plan, Resolver, Settings, Upstream};
+use narrows_plan::{Endpoint, Origin, Plan, Resolver, Upstream};
 use narrows_tls::TlsContexts;
 use narrows_upstream::EndpointId;
 use narrows_upstream::UpstreamKey;
@@ -59,7 +59,7 @@ impl Kept {
 
 fn keeper(upstreams: Vec<Upstream>) -> Kept {
     let upstreams = upstreams.into_iter().map(Arc::new).collect();
-    let plan = Plan { files: Vec::new(), settings: Settings::default(), listeners: Vec::new(), upstreams };
+    let plan = Plan { upstreams, ..Plan::default() };
     let keeper = Keeper::new(hear, watch::channel([].into()).0, watch::channel(Arc::from("")).0);
     Kept { keeper, plan, discovery: RefCell::default() }
 }

@@ -29,6 +29,11 @@ impl Sources {
         is_different
     }
 
+    /// What one of them has.
+    pub(super) fn of(&self, source: usize) -> &[Found] {
+        self.0.get(&source).map_or(&[], Vec::as_slice)
+    }
+
     /// Every endpoint once, in the order of the sources: what the first source that has it says of it, and
     /// where it stands in `before`.
     pub(super) fn merge(&self, before: &[Entry]) -> Vec<(&Found, Option<usize>)> {

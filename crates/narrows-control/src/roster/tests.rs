@@ -46,6 +46,7 @@ fn found(port: u16) -> Found {
         labels: Box::default(),
         state: AdminState::Ready,
         limits: EndpointLimits::default(),
+        is_added: false,
     }
 }
 
@@ -76,8 +77,7 @@ fn shown(roster: &mut Roster, id: u64) -> String {
 }
 
 fn order(roster: &mut Roster, state: AdminState) {
-    let order = Order::State { upstream: "app".into(), endpoint: "10.0.0.1:1".into(), state };
-    roster.obey(&order, Instant::now());
+    roster.order("10.0.0.1:1", Some(Some(state)), None, Instant::now());
 }
 
 #[test]
@@ -159,10 +159,9 @@ fn an_agent_sets_weight_and_connections_below_the_operator() {
         "no limit, also where one is configured"
     );
     assert_eq!(seen("25% maxconn:7", &mut roster), (3, Some(7)));
-    let order = |weight| Order::Weight { upstream: "app".into(), endpoint: "10.0.0.1:1".into(), weight };
-    roster.obey(&order(Some(50)), Instant::now());
+    roster.order("10.0.0.1:1", None, Some(Some(50)), Instant::now());
     assert_eq!(seen("30%", &mut roster), (50, Some(7)));
-    roster.obey(&order(None), Instant::now());
+    roster.order("10.0.0.1:1", None, Some(None), Instant::now());
     assert_eq!(seen("up", &mut roster), (3, Some(7)));
 }
 

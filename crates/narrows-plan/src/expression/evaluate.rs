@@ -126,7 +126,7 @@ impl Expression {
 }
 
 impl Literal {
-    fn value(&self) -> Value<'_> {
+    pub(super) fn value(&self) -> Value<'_> {
         match self {
             Literal::Bool(answer) => Value::Bool(*answer),
             Literal::Int(number) => Value::Int(*number),

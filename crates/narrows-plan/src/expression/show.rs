@@ -1,7 +1,8 @@
 //! What `explain` prints of an expression: the facts that it looked at, with their values.
 
-use super::{Expression, Value};
+use super::{Arithmetic, Comparison, Expression, TextTest, Value};
 use crate::Facts;
+use std::fmt;
 
 impl Expression {
     /// Name and value of each fact that the expression can look at, in the order of the text, each once.
@@ -55,5 +56,91 @@ impl Value<'_> {
             Value::TextList(list) => format!("{list:?}"),
             Value::IntList(list) => format!("{list:?}"),
         }
+    }
+}
+
+/// As it could be written; parentheses stand around every operator that is an operand.
+impl fmt::Display for Expression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.fact_name() {
+            return formatter.write_str(&name);
+        }
+        let operator =
+            |formatter: &mut fmt::Formatter<'_>, one: &Expression, sign: &str, other: &Expression| {
+                write!(formatter, "{} {sign} {}", Operand(one), Operand(other))
+            };
+        match self {
+            Expression::Literal(literal) => formatter.write_str(&literal.value().show()),
+            Expression::Not(one) => write!(formatter, "!{}", Operand(one)),
+            Expression::Negate(one) => write!(formatter, "-{}", Operand(one)),
+            Expression::And(one, other) => operator(formatter, one, "&&", other),
+            Expression::Or(one, other) => operator(formatter, one, "||", other),
+            Expression::In(one, other) => operator(formatter, one, "in", other),
+            Expression::Conditional(parts) => {
+                let [condition, then, otherwise] = &**parts;
+                write!(formatter, "{} ? {} : {}", Operand(condition), Operand(then), Operand(otherwise))
+            }
+            Expression::Compare(comparison, one, other) => {
+                let sign = match comparison {
+                    Comparison::Equal => "==",
+                    Comparison::NotEqual => "!=",
+                    Comparison::Less => "<",
+                    Comparison::LessOrEqual => "<=",
+                    Comparison::Greater => ">",
+                    Comparison::GreaterOrEqual => ">=",
+                };
+                operator(formatter, one, sign, other)
+            }
+            Expression::Arithmetic(arithmetic, one, other) => {
+                let sign = match arithmetic {
+                    Arithmetic::Add => "+",
+                    Arithmetic::Subtract => "-",
+                    Arithmetic::Multiply => "*",
+                    Arithmetic::Divide => "/",
+                    Arithmetic::Remainder => "%",
+                };
+                operator(formatter, one, sign, other)
+            }
+            Expression::Text(test, one, other) => {
+                let name = match test {
+                    TextTest::StartsWith => "startsWith",
+                    TextTest::EndsWith => "endsWith",
+                    TextTest::Contains => "contains",
+                };
+                write!(formatter, "{}.{name}({other})", Operand(one))
+            }
+            Expression::Matches(one, pattern) => {
+                write!(formatter, "{}.matches({:?})", Operand(one), pattern.text())
+            }
+            Expression::InNetwork(one, networks) => {
+                let networks: Vec<String> = networks.iter().map(|network| network.to_string()).collect();
+                write!(formatter, "{}.inNetwork({networks:?})", Operand(one))
+            }
+            Expression::Size(one) => write!(formatter, "size({one})"),
+            Expression::Lower(one) => write!(formatter, "{}.lowerAscii()", Operand(one)),
+            Expression::Upper(one) => write!(formatter, "{}.upperAscii()", Operand(one)),
+            Expression::ToInt(one) => write!(formatter, "int({one})"),
+            Expression::ToText(one) => write!(formatter, "string({one})"),
+            // What is left has a name.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An expression inside another one.
+struct Operand<'a>(&'a Expression);
+
+impl fmt::Display for Operand<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_operator = matches!(
+            self.0,
+            Expression::And(..)
+                | Expression::Or(..)
+                | Expression::In(..)
+                | Expression::Conditional(_)
+                | Expression::Compare(..)
+                | Expression::Arithmetic(..)
+        );
+        if is_operator { write!(formatter, "({})", self.0) } else { self.0.fmt(formatter) }
     }
 }

@@ -15,6 +15,7 @@ fn found(last: u8) -> Found {
         labels: Box::default(),
         state: AdminState::Ready,
         limits: EndpointLimits::default(),
+        is_added: false,
     }
 }
 
