@@ -40,8 +40,13 @@ const PROGRAMS: [Program; 25] = [
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 4] =
-    ["websockets>=14", "aioquic>=1.2", "grpcio>=1.60", "grpcio-health-checking>=1.60"];
+const PYTHON_PACKAGES: [&str; 5] = [
+    "websockets>=14",
+    "aioquic>=1.2",
+    "grpcio>=1.60",
+    "grpcio-health-checking>=1.60",
+    "prometheus-client>=0.20",
+];
 const PYTHON: &str = "target/conformance-python";
 
 /// The tools of cargo, and their crates.
@@ -94,7 +99,7 @@ fn python() -> Result<()> {
     if output(&[
         &python,
         "-c",
-        "import grpc_health.v1.health, websockets.sync.client, aioquic.quic.connection",
+        "import grpc_health.v1.health, websockets.sync.client, aioquic.quic.connection, prometheus_client.openmetrics.parser",
     ])
     .is_ok()
     {

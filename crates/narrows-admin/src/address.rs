@@ -81,7 +81,9 @@ impl Target {
     /// A sentence that says what may be written.
     pub fn parse(text: &str) -> Result<Target, String> {
         let wrong = || {
-            format!("`{text}` is no address of an admin API: write unix:/path, http://host:port or https://host:port")
+            format!(
+                "`{text}` is no address of an admin API: write unix:/path, http://host:port or https://host:port"
+            )
         };
         if let Some(path) = text.strip_prefix("unix:").or_else(|| text.starts_with('/').then_some(text)) {
             let is_path = !path.is_empty() && path.len() < 108 && !path.contains('\0');
@@ -99,7 +101,8 @@ impl Target {
         let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-        let is_host = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':');
+        let is_host =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':');
         match host.is_empty() || !host.chars().all(is_host) {
             true => Err(wrong()),
             false => Ok(Target { place: Place::Host(host.to_owned(), port), tls }),

@@ -61,6 +61,28 @@ pub(crate) fn compile_condition(text: &str, scope: Scope<'_>) -> Result<Expressi
     Ok(expression)
 }
 
+/// Compiles a condition on requests, flows and sessions that stands in no configuration.
+///
+/// # Errors
+/// What is wrong with it: the column, counted from 1, a sentence, and what would help.
+pub fn read_condition(text: &str) -> Result<Expression, Vec<String>> {
+    let of = |tcp| compile_condition(text, Scope { tcp, response: false, condition: true, captures: None });
+    // What only flows know is not known of requests.
+    let problems = match of(false) {
+        Ok(expression) => return Ok(expression),
+        Err(problems) => match of(true) {
+            Ok(expression) => return Ok(expression),
+            Err(_) => problems,
+        },
+    };
+    let line = |problem: &Problem| {
+        let column = text.get(..problem.range.start).map_or(0, |before| before.chars().count()) + 1;
+        let help = problem.help.as_ref().map_or(String::new(), |help| format!(" ({help})"));
+        format!("column {column}: {}{help}", problem.message)
+    };
+    Err(problems.iter().map(line).collect())
+}
+
 /// Compiles an expression of any type.
 pub(crate) fn compile(text: &str, scope: Scope<'_>) -> Result<Expression, Vec<Problem>> {
     if text.trim().is_empty() {

@@ -23,6 +23,7 @@ mod tree;
 pub use code::{Code, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use endpoints::load_endpoints;
+pub use expression::read_condition;
 pub use reference::{reference, routing, schema};
 pub use source::Sources;
 

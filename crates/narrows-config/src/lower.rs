@@ -8,11 +8,13 @@ mod check_kinds;
 mod conditions;
 mod cookie;
 mod endpoints;
+mod explain;
 mod headers;
 mod health;
 mod limits;
 mod listener;
 mod loops;
+mod metrics;
 mod mirrors;
 mod pages;
 mod passive;
@@ -72,6 +74,8 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
         }
     }
     plan.admin = lowering.admin(&files, &mut bound);
+    plan.metrics = lowering.metrics(&files, &mut bound);
+    plan.explain = lowering.explain(&files);
     if is_readable {
         if plan.listeners.is_empty() && listeners.is_empty() {
             let message = "nothing is listened on";

@@ -2,10 +2,12 @@
 
 mod admin;
 mod endpoint;
+mod explain;
 mod health;
 mod keys;
 mod limits;
 mod listener;
+mod metrics;
 mod passive;
 mod retries;
 mod route;
@@ -13,18 +15,20 @@ mod stickiness;
 mod tls;
 mod upstream;
 
-use crate::shape::{Duration, Map, Number, OPTIONAL, TextOr, choice, otherwise, table};
+use crate::shape::{Duration, Map, Number, OPTIONAL, Switch, TextOr, choice, otherwise, table};
 use crate::tree::Text;
 use narrows_plan::defaults;
 
 pub(crate) use admin::{Admin, AdminTls};
 pub(crate) use endpoint::{AdminState, Endpoint};
+pub(crate) use explain::Explain;
 pub(crate) use health::{AgentCheck, Bytes, Expect, HealthCheck, HttpCheck, StartState};
 pub(crate) use keys::{Name, StatusKey, is_token};
 pub(crate) use limits::{AdaptiveConcurrency, Breaker};
 pub(crate) use listener::{
     ErrorPage, ForwardPath, ForwardedKind, Listener, ListenerTimeouts, Protocol, ProxyProtocolMode,
 };
+pub(crate) use metrics::Metrics;
 pub(crate) use passive::{PassiveCheck, SuccessRate};
 pub(crate) use retries::{Retries, RetryReason};
 pub(crate) use route::{HeaderEdits, Matcher, Mirror, PathTable, Rewrite, Route, Share};
@@ -66,6 +70,10 @@ table! {
         settings: Settings = OPTIONAL,
         /// Where operators reach the process: `off`, an address, or a table; see admin.md.
         admin: TextOr<Admin> = otherwise("a Unix socket at the usual place"),
+        /// What is counted: `on`, `off`, or a table; see metrics.md.
+        metrics: Switch<Metrics> = "on",
+        /// Explanations of single requests, for who has the key; see explain.md.
+        explain: Explain = otherwise("nobody gets one so"),
         /// What is listened on, by name.
         listeners: Map<Name, Listener> = OPTIONAL,
         /// Where traffic goes, by name.

@@ -56,6 +56,9 @@ fn every_key_has_a_description_and_no_table_takes_others() {
 const PLACES: &[(&str, &str)] = &[
     ("Configuration", "KEY: []\n"),
     ("Settings", "settings: { KEY: [] }\n"),
+    ("Admin", "admin: { KEY: [] }\n"),
+    ("AdminTls", "admin: { tls: { KEY: [] } }\n"),
+    ("Metrics", "metrics: { KEY: [] }\n"),
     ("Listener", "listeners: { web: { KEY: [] } }\n"),
     ("ProxyProtocol", "listeners: { web: { proxy_protocol: { KEY: [] } } }\n"),
     ("ListenerTls", "listeners: { web: { tls: { KEY: [] } } }\n"),
@@ -82,6 +85,7 @@ const PLACES: &[(&str, &str)] = &[
     ("Upstream", "upstreams: { app: { KEY: [] } }\n"),
     ("Mirror", "listeners: { web: { routes: [{ mirror: [{ KEY: [] }] }] } }\n"),
     ("Retries", "upstreams: { app: { retries: { KEY: [] } } }\n"),
+    ("Explain", "explain: { KEY: [] }\n"),
     ("Resolver", "upstreams: { app: { resolver: { KEY: [] } } }\n"),
     ("HealthCheck", "upstreams: { app: { health: { KEY: [] } } }\n"),
     ("HttpCheck", "upstreams: { app: { health: { http: { KEY: [] } } } }\n"),

@@ -363,6 +363,7 @@ impl Entry {
 
     /// Makes a new member when something that workers know has changed; says whether.
     fn refresh(&mut self, now: Instant) -> bool {
+        self.member.load.note_ejections(self.passive.ejections());
         let agent = self.agent.as_ref();
         let (condition, reason) =
             judge(&self.found, self.ordered, self.health.as_ref(), agent, &self.passive);

@@ -181,7 +181,7 @@ pub(crate) fn of_upstream(upstream: &Upstream, roster: &Roster, load: &UpstreamL
         queue_timed_out_total: timed_out,
         overloaded_total: totals.overloaded,
         breaker: breaker.map(|breaker| breaker.state().name().to_owned()),
-        breaker_opened_total: breaker.map(|breaker| u64::from(breaker.opened())),
+        breaker_opened_total: breaker.map(|breaker| breaker.opened()),
         breaker_refused_total: breaker.map(|_| totals.breaker_refused),
         endpoints: roster.entries.iter().map(|entry| of_endpoint(upstream, entry)).collect(),
     }

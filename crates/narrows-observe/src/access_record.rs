@@ -2,7 +2,7 @@
 
 use crate::Calendar;
 use crate::digits::{write_address, write_number};
-use narrows_plan::LogFormat;
+use narrows_plan::{Facts, LogFormat};
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,16 +18,119 @@ pub struct Datagrams {
     pub dropped: u64,
 }
 
-/// What is known of a request once its answer is over, or of a TCP flow or UDP session once it has ended.
-#[derive(Debug)]
+/// What the TLS of a client came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TlsRecord<'a> {
+    /// `1.2` or `1.3`.
+    pub version: &'a str,
+    /// The cipher suite, as IANA names it.
+    pub cipher: &'a str,
+    /// The name that the client asked for; empty when it asked for none.
+    pub server_name: &'a str,
+    /// The application protocol that was agreed on; empty without one.
+    pub protocol: &'a str,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+/// The names under which others know a request; empty where it has none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ids<'a> {
+    /// The request id, made or taken over.
+    pub request: &'a str,
+    /// The trace, 32 hexadecimal digits.
+    pub trace: &'a str,
+    /// The span of the request, 16 hexadecimal digits.
+    pub span: &'a str,
+}
+
+/// How long the parts of an exchange took; `None` where there was no such part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// From the first byte of the request to its complete head; `None` when the head came in one piece.
+    pub head: Option<Duration>,
+    /// In the upstream's queue, all attempts together.
+    pub queue: Option<Duration>,
+    /// Until the connection of the last attempt was there; `None` when it was taken from the pool.
+    pub connect: Option<Duration>,
+    /// From then on, until the head of the endpoint's answer was complete.
+    pub answer: Option<Duration>,
+}
+
+/// Who ended an exchange.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ender {
+    /// Nobody: it came to its proper end.
+    #[default]
+    Nobody,
+    /// The client went away.
+    Client,
+    /// The client took too long.
+    ClientTimeout,
+    /// The endpoint refused, failed or broke off.
+    Server,
+    /// The endpoint took too long.
+    ServerTimeout,
+    /// The proxy refused it.
+    Proxy,
+    /// The proxy had no connection left.
+    Resource,
+    /// The endpoint went down meanwhile.
+    Down,
+    /// The proxy answered on its own, as it is configured.
+    Local,
+}
+
+/// How far an exchange was when it ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It was over.
+    #[default]
+    Over,
+    /// The request was read, or looked at.
+    Request,
+    /// It waited in the queue.
+    Queue,
+    /// A connection to an endpoint was made.
+    Connect,
+    /// The head of the answer was waited for.
+    Head,
+    /// Bytes were passed on.
+    Body,
+}
+
+/// Who ended an exchange, and when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Termination {
+    /// Who.
+    pub by: Ender,
+    /// When.
+    pub at: Stage,
+}
+
+/// What is known of a request once its answer is over, or of a TCP flow or UDP session once it has ended. It borrows everything: making one
+/// allocates nothing.
+#[derive(Clone, Copy)]
 pub struct AccessRecord<'a> {
-    /// When it ended.
-    pub time: Calendar,
-    /// The client.
+    /// When it ended, since 1970.
+    pub ended: Duration,
+    /// The client, after trusted proxies were believed.
     pub client: IpAddr,
+    /// The other end of the connection, or whom its PROXY protocol header names.
+    pub peer: IpAddr,
+    /// The port of that one; 0 for a local process.
+    pub peer_port: u16,
     /// The listener that took it.
     pub listener: &'a str,
-    /// Method as sent; empty for TCP and for a request that could not be read.
+    /// The port that the client connected to; 0 for a Unix socket.
+    pub local_port: u16,
+    /// `http`, `tcp`, `udp` or `quic`.
+    pub protocol: &'static str,
+    /// The client's TLS; `None` where it was plain, or where it passes through.
+    pub tls: Option<TlsRecord<'a>>,
+    /// Request, trace and span.
+    pub ids: Ids<'a>,
+    /// Method as sent; `TCP`, `UDP`, `QUIC` or `TLS` for what is no request, empty for a request that could not be read.
     pub method: &'a [u8],
     /// Request target as sent.
     pub target: &'a [u8],
@@ -37,12 +140,20 @@ pub struct AccessRecord<'a> {
     pub host: &'a str,
     /// Status of the answer; 0 when none was sent, and for TCP.
     pub status: u16,
+    /// Status that the endpoint answered with; 0 when it did not.
+    pub upstream_status: u16,
+    /// Bytes of the request's head.
+    pub head_received: u64,
     /// Bytes received from the client after the head.
     pub bytes_received: u64,
+    /// Bytes of the answer's head.
+    pub head_sent: u64,
     /// Bytes of the answer after its head, or bytes to the client.
     pub bytes_sent: u64,
     /// From the first byte of the request to the last of the answer.
     pub duration: Duration,
+    /// The parts of it.
+    pub timings: Timings,
     /// `Referer`.
     pub referer: &'a [u8],
     /// `User-Agent`.
@@ -59,21 +170,32 @@ pub struct AccessRecord<'a> {
     pub attempts: u32,
     /// The typed cause when something went wrong; empty when nothing did.
     pub fault: &'a str,
+    /// Who ended it, and when.
+    pub termination: Termination,
+    /// Everything else that expressions may ask: headers, cookies, certificates.
+    pub facts: &'a dyn Facts,
+}
+
+impl AccessRecord<'_> {
+    /// When it began, since 1970.
+    pub fn began(&self) -> Duration {
+        self.ended.saturating_sub(self.duration)
+    }
 }
 
 /// A date as the log writes it, kept for as long as it is the same.
 #[derive(Debug, Default)]
 pub(crate) struct WrittenDate {
-    time: Option<Calendar>,
+    second: u64,
     text: Vec<u8>,
 }
 
 impl WrittenDate {
-    fn of(&mut self, time: Calendar) -> &[u8] {
-        if self.time != Some(time) {
+    fn of(&mut self, time: Duration) -> &[u8] {
+        if self.second != time.as_secs() || self.text.is_empty() {
             self.text.clear();
-            time.write_log_date(&mut self.text);
-            self.time = Some(time);
+            Calendar::from_unix(time.as_secs()).write_log_date(&mut self.text);
+            self.second = time.as_secs();
         }
         &self.text
     }
@@ -81,19 +203,35 @@ impl WrittenDate {
 
 impl<'a> AccessRecord<'a> {
     /// A record in which nothing else is known.
-    pub fn blank(time: Calendar, client: IpAddr, listener: &'a str, method: &'a [u8]) -> Self {
+    pub fn blank(
+        ended: Duration,
+        peer: IpAddr,
+        listener: &'a str,
+        method: &'a [u8],
+        facts: &'a dyn Facts,
+    ) -> Self {
         AccessRecord {
-            time,
-            client,
+            ended,
+            client: peer,
+            peer,
+            peer_port: 0,
             listener,
+            local_port: 0,
+            protocol: "",
+            tls: None,
+            ids: Ids::default(),
             method,
             target: &[],
             version: "",
             host: "",
             status: 0,
+            upstream_status: 0,
+            head_received: 0,
             bytes_received: 0,
+            head_sent: 0,
             bytes_sent: 0,
             duration: Duration::ZERO,
+            timings: Timings::default(),
             referer: &[],
             user_agent: &[],
             route: "",
@@ -102,6 +240,8 @@ impl<'a> AccessRecord<'a> {
             datagrams: None,
             attempts: 0,
             fault: "",
+            termination: Termination::default(),
+            facts,
         }
     }
 }
@@ -110,7 +250,7 @@ impl AccessRecord<'_> {
     /// Appends the record as one line. `date` remembers the last date that was written: it changes once a second.
     pub(crate) fn write(&self, format: LogFormat, date: &mut WrittenDate, out: &mut Vec<u8>) {
         match format {
-            LogFormat::Text => self.write_text(date.of(self.time), out),
+            LogFormat::Text => self.write_text(date.of(self.ended), out),
             LogFormat::Json => self.write_json(out),
         }
         out.push(b'\n');
@@ -159,7 +299,7 @@ impl AccessRecord<'_> {
 
     fn write_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"time\":\"");
-        self.time.write_rfc3339(out);
+        Calendar::from_unix(self.ended.as_secs()).write_rfc3339(out);
         let _ = write!(out, "\",\"client\":\"{}\"", self.client);
         let texts: [(&str, &[u8]); 11] = [
             ("listener", self.listener.as_bytes()),

@@ -7,8 +7,9 @@ mod access_log;
 mod access_record;
 mod calendar;
 mod digits;
+pub mod metrics;
 
 pub use access_log::{AccessLog, LogSink};
-pub use access_record::{AccessRecord, Datagrams};
+pub use access_record::{AccessRecord, Datagrams, Ender, Ids, Stage, Termination, Timings, TlsRecord};
 pub use calendar::Calendar;
 pub use digits::{write_address, write_number};

@@ -1,7 +1,11 @@
 //! What can be known of the traffic that a rule looks at.
 
+mod nothing;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
+
+pub use nothing::NoFacts;
 
 /// One thing that an expression can ask. The name is the one that operators write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,11 +12,13 @@ mod balance;
 mod changes;
 pub mod defaults;
 mod describe;
+mod explain;
 mod expression;
 mod facts;
 mod health;
 mod limits;
 mod listener;
+mod metrics;
 mod network;
 mod origin;
 mod pattern;
@@ -35,8 +37,9 @@ pub use admin::{Admin, AdminApi};
 pub use balance::{Balance, Balancing};
 pub use changes::{Change, Changes, Kind, What};
 pub use describe::describe;
+pub use explain::Explain;
 pub use expression::{Arithmetic, Comparison, Expression, Literal, TextTest, Type, Value};
-pub use facts::{Fact, Facts};
+pub use facts::{Fact, Facts, NoFacts};
 pub use health::{
     AgentCheck, CheckKind, Expect, HealthCheck, HttpCheck, LatencyOutlier, PassiveCheck, StartState,
     SuccessRate,
@@ -47,6 +50,7 @@ pub use listener::{
     Listener, PathMatching, Protocol, ServerPolicy, StatusPattern, TcpListener, TcpRoute, TcpTimeouts,
     TrustedProxies,
 };
+pub use metrics::Metrics;
 pub use network::Network;
 pub use origin::{FileId, Origin};
 pub use pattern::Pattern;
@@ -78,6 +82,10 @@ pub struct Plan {
     pub settings: Settings,
     /// Where operators reach the process.
     pub admin: Admin,
+    /// What is counted, and where it is told.
+    pub metrics: Metrics,
+    /// Whether requests with a signed header are explained.
+    pub explain: Option<Explain>,
     /// What is listened on, in the order of the text.
     pub listeners: Vec<Listener>,
     /// Where traffic goes; [`UpstreamId`] is the index.

@@ -35,7 +35,7 @@ impl Template {
     }
 
     /// Appends the text for `facts` to `out`. Values are not escaped: the place that they go to decides that.
-    pub fn render<F: Facts>(&self, facts: &F, out: &mut String) {
+    pub fn render<F: Facts + ?Sized>(&self, facts: &F, out: &mut String) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),

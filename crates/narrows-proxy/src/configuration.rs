@@ -1,12 +1,15 @@
 //! One configuration, as all workers are given it.
 
+use crate::explain::ExplainKey;
 use crate::generation::ListenerKey;
 use crate::sockets::Sockets;
 use crate::sticky::StickyStores;
 use narrows_control::Prepared;
+use narrows_observe::metrics::Metrics;
 use narrows_plan::Plan;
 use narrows_tls::TlsContexts;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// One configuration of the process. Immutable: a reload is a new one, which shares with the one before what stayed as it was.
 #[derive(Debug, Clone)]
@@ -16,11 +19,17 @@ pub(crate) struct Configuration {
     pub(crate) plan: Arc<Plan>,
     pub(crate) tls: TlsContexts,
     pub(crate) stores: StickyStores,
+    /// The key of headers that let a request be explained.
+    pub(crate) explain: Option<Arc<ExplainKey>>,
     /// What the control plane knows of its upstreams.
     pub(crate) prepared: Prepared,
     /// Where the listener of each key stands in the plan.
     pub(crate) listeners: Arc<[Option<usize>]>,
     pub(crate) sockets: Sockets,
+    /// What is counted; `None` where nothing is.
+    pub(crate) metrics: Option<Arc<Metrics>>,
+    /// Since when it is served.
+    pub(crate) since: SystemTime,
 }
 
 /// Gives listeners their keys, over all configurations.

@@ -2,10 +2,11 @@
 
 use crate::answer::Answer;
 use crate::downstream::{Downstream, Next, Received, Timing, head_limits};
+use crate::explain::{self, Trail};
 use crate::flow::{Flow, Recode};
 use crate::forward::{self, Forwarding, Unanswered};
 use crate::generation::Generation;
-use crate::outgoing::{write_hsts, write_own_edits};
+use crate::outgoing::{write_field, write_hsts, write_own_edits};
 use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
 use crate::wants::{LabelTexts, Wants};
@@ -29,11 +30,11 @@ pub(crate) async fn life(
     received: Received,
     last: bool,
 ) -> Next {
-    let started = worker.log.as_ref().map(|_| Instant::now());
+    let started = Instant::now();
     let mut memory = worker.take_memory();
     let mut exchange =
-        Exchange { worker, generation, listener, downstream, last, outcome: Outcome::default() };
-    let next = match exchange.read_head(received, &mut memory).await {
+        Exchange { worker, generation, listener, downstream, last, outcome: Outcome::default(), trail: None };
+    let next = match exchange.read_head(received, started, &mut memory).await {
         Ok(()) => exchange.serve(&mut memory).await,
         // The client left before it asked for anything.
         Err(None) => {
@@ -45,9 +46,16 @@ pub(crate) async fn life(
             exchange.refuse(fault, &mut memory.answer).await
         }
     };
-    if let Some(started) = started {
-        let Exchange { outcome, .. } = &exchange;
-        record::add(worker, generation, listener, exchange.downstream, &memory, started, outcome);
+    let Exchange { outcome, trail, .. } = exchange;
+    record::add(worker, generation, listener, downstream, &memory, started, &outcome);
+    if let Some(trail) = trail {
+        trail.end(
+            outcome.timings,
+            started.elapsed(),
+            outcome.status,
+            outcome.fault,
+            (outcome.received, outcome.sent),
+        );
     }
     worker.keep_memory(memory);
     next
@@ -62,6 +70,8 @@ struct Exchange<'a, 'd> {
     downstream: &'d mut Downstream,
     last: bool,
     outcome: Outcome<'a>,
+    /// Where somebody wants it explained.
+    trail: Option<Box<Trail>>,
 }
 
 /// An answer of our own, ready to be sent.
@@ -79,10 +89,12 @@ impl<'a> Exchange<'a, '_> {
     async fn read_head(
         &mut self,
         received: Received,
+        started: Instant,
         memory: &mut ExchangeMemory,
     ) -> Result<(), Option<Fault>> {
         let limits = head_limits(self.listener);
         let Received { mut buffer, mut length } = received;
+        let mut is_whole = true;
         let Downstream { stream, watch, .. } = &mut *self.downstream;
         memory.head.clear();
         watch.set(self.listener.timeouts.head);
@@ -107,6 +119,10 @@ impl<'a> Exchange<'a, '_> {
                 Poll::Pending => watch.poll_expired(context).map(|()| Err(Some(Fault::RequestHeadTimedOut))),
             });
             length += read.await?;
+            is_whole = false;
+        }
+        if !is_whole {
+            self.outcome.timings.head = Some(started.elapsed());
         }
         let head_length = memory.head.length;
         memory.bytes.clear();
@@ -135,6 +151,7 @@ impl<'a> Exchange<'a, '_> {
             Ok(request) => request,
             Err(fault) => return self.refuse(fault, answer_memory).await,
         };
+        self.trail = self.worker.asked.of_request(self.generation, &request);
         if self.listener.https_redirect && request.connection.tls.is_none() {
             let keep_alive = self.takes_body(&request);
             let reply = Reply {
@@ -180,7 +197,15 @@ impl<'a> Exchange<'a, '_> {
     fn route(&self, request: &Request<'_>) -> Option<(&'a Route, Option<usize>)> {
         let HttpListener { table, routes, fallback, .. } = self.listener;
         let subject = Subject { host: request.host, path: request.path };
-        match table.select(subject, &request.facts(None), &mut ()) {
+        let facts = request.facts(None);
+        let selected = match &self.trail {
+            None => table.select(subject, &facts, &mut ()),
+            Some(trail) => {
+                let route = |rule: usize| (&*routes[rule].name, routes[rule].origin);
+                trail.select(&self.generation.plan, table, subject, &facts, route)
+            }
+        };
+        match selected {
             Some(rule) => {
                 Some((&routes[rule], table.rules()[rule].matched_prefix(request.path).map(str::len)))
             }
@@ -205,7 +230,13 @@ impl<'a> Exchange<'a, '_> {
         let wants =
             Wants::of_request(request, &route.subset, cluster, generation.sticky(upstream), &mut texts);
         let policy = route.retry.as_deref().unwrap_or(&cluster.upstream.retry);
+        // Lent to the attempts.
+        let trail = self.trail.take();
+        if let Some(trail) = &trail {
+            trail.goes_to(&cluster.upstream.name);
+        }
         let forwarding = Forwarding {
+            trail: trail.as_deref(),
             worker,
             generation,
             listener,
@@ -218,7 +249,9 @@ impl<'a> Exchange<'a, '_> {
             timing: &timing,
             last,
         };
-        match forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await {
+        let forwarded = forward::life(&forwarding, self.downstream, memory, &mut self.outcome).await;
+        self.trail = trail;
+        match forwarded {
             Ok(next) => next,
             Err(Unanswered { fault: Fault::ClientGone, .. }) => {
                 self.outcome.fault = Some(Fault::ClientGone);
@@ -273,13 +306,22 @@ impl<'a> Exchange<'a, '_> {
         if let (Some(_), Some(hsts)) = (&self.downstream.arrival.tls, self.listener.hsts) {
             write_hsts(hsts, &mut extra);
         }
+        if let Some(trail) = self.trail.as_ref().filter(|trail| trail.is_signed()) {
+            write_field(explain::EXPLAINED, trail.short().as_bytes(), &mut extra);
+        }
         answer.write(method, version, keep_alive, &self.worker.date(), &extra, out);
+        if let Some(trail) = &self.trail {
+            trail.answers_own(out);
+        }
         self.downstream.take_waiting(out);
         self.outcome.status = answer.status();
         self.outcome.fault = answer.fault();
         self.downstream.watch.set(self.listener.timeouts.write_idle);
         match self.downstream.write_all(out).await {
-            Ok(()) => self.outcome.sent = answer.body_length(method) as u64,
+            Ok(()) => {
+                self.outcome.sent = answer.body_length(method) as u64;
+                self.outcome.head_sent = head_length(out.len(), answer.body_length(method));
+            }
             Err(fault) => {
                 self.outcome.fault = Some(fault);
                 return Next::Close;
@@ -287,4 +329,9 @@ impl<'a> Exchange<'a, '_> {
         }
         if keep_alive { Next::KeepAlive } else { Next::Linger }
     }
+}
+
+/// How much of what was sent is not the body.
+fn head_length(all: usize, body: usize) -> u64 {
+    all.saturating_sub(body) as u64
 }

@@ -22,6 +22,7 @@ use crate::record::Outcome;
 use crate::worker::AnswerMemory;
 use crate::{Fault, tunnel};
 use lane::Answered;
+use narrows_observe::Timings;
 use narrows_upstream::Need;
 use narrows_wire::http1::BodyFraming;
 use tries::Tries;
@@ -67,10 +68,13 @@ pub(crate) async fn life<'a>(
     }
     let mut tries = Tries::new(forwarding, downstream, body_start, !copies.is_empty());
     let answered = tries.life(downstream, &mut upload, memory, outcome, &entered).await;
+    outcome.timings = Timings { head: outcome.timings.head, ..tries.timings() };
     drop(tries);
     match &answered {
         Ok(answered) => {
             entered.answered(memory.head.status);
+            outcome.upstream_status = memory.head.status;
+            outcome.timings.answer = Some(answered.thought);
             let bytes = &answered.buffer[..answered.end];
             forwarding.wants.answered(&answered.endpoint, request, bytes, &memory.head);
         }
@@ -140,6 +144,7 @@ async fn finish<'a>(
     let relayed = relay::life(forwarding, downstream, memory, upload, answered).await;
     outcome.received = upload.payload;
     outcome.sent = relayed.sent;
+    outcome.head_sent = relayed.head;
     outcome.fault = relayed.fault;
     if relayed.fault.is_some() {
         // What a client does not take must not stay with the kernel either.
@@ -174,6 +179,7 @@ async fn switch_protocols(
     let worker = forwarding.worker;
     out.clear();
     forwarding.write_head(received, response, Recode::Nothing, true, out);
+    outcome.head_sent = out.len() as u64;
     downstream.take_waiting(out);
     let from_upstream = &received[response.length..];
     out.extend_from_slice(from_upstream);

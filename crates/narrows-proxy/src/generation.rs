@@ -4,6 +4,7 @@
 //! with, and ends as it began. The clusters of upstreams that stay as they are belong to both.
 
 use crate::configuration::Configuration;
+use crate::explain::ExplainKey;
 use crate::sticky::{Sticky, StickyStores};
 use narrows_control::Loads;
 use narrows_plan::{HttpListener, Listener, Plan, Protocol, TcpListener, UdpListener, UpstreamId};
@@ -24,6 +25,8 @@ pub(crate) struct Generation {
     pub(crate) tls: TlsContexts,
     /// Whether an upstream is told which address the client connected to.
     pub(crate) tells_destinations: bool,
+    /// The key of headers that let a request be explained.
+    pub(crate) explain: Option<Arc<ExplainKey>>,
     /// Where the listener of each key stands in the plan.
     listeners: Arc<[Option<usize>]>,
     stores: StickyStores,
@@ -75,6 +78,7 @@ impl Generation {
         Generation {
             plan: Arc::clone(plan),
             tls: tls.clone(),
+            explain: configuration.explain.clone(),
             stores: stores.clone(),
             tells_destinations: plan.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some()),
             listeners: Arc::clone(listeners),

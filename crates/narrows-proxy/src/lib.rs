@@ -8,9 +8,11 @@ mod answer;
 mod client;
 mod configuration;
 mod connection;
+mod counting;
 mod downstream;
 mod entrances;
 mod exchange;
+mod explain;
 mod fault;
 mod flow;
 mod flow_facts;
@@ -18,6 +20,7 @@ mod forward;
 mod gate;
 mod generation;
 mod http2;
+mod metering;
 mod mirror;
 mod outgoing;
 mod preface;
@@ -32,11 +35,16 @@ mod server;
 mod sockets;
 mod sticky;
 mod tcp;
+mod termination;
 mod tunnel;
 mod udp;
 mod wants;
 mod worker;
 
+pub use explain::{
+    Ask, AttemptSeen, BadKey, CandidateSeen, ConditionSeen, ExplainKey, Explanation, Grant, HeadLine, Heard,
+    Listening, Mark, RouteSeen, RuleSeen, StageTimes, TooManyTaps,
+};
 pub use fault::{Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
 pub use pulse::Pulse;

@@ -342,7 +342,7 @@ pub(crate) fn time_fact(fact: Fact, unix: u64) -> i64 {
 }
 
 /// All values of a field joined by `, ` (RFC 9110 section 5.3).
-fn joined<'a>(fields: &[Field], bytes: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+pub(crate) fn joined<'a>(fields: &[Field], bytes: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     let mut values = fields
         .iter()
         .filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()))

@@ -3,6 +3,7 @@
 use crate::configuration::Configuration;
 use crate::downstream::Downstream;
 use crate::entrances::Entrances;
+use crate::explain::Taps;
 use crate::gate::Arrival;
 use crate::pulse::Pulse;
 use crate::worker::{OpenConnection, Place, Worker};
@@ -24,6 +25,7 @@ pub(crate) async fn life(
     mut configurations: watch::Receiver<Arc<Configuration>>,
     link: Link,
     log: Option<AccessLog>,
+    taps: Taps,
     pulse: Pulse,
     mut phase: PhaseWatch,
 ) -> io::Result<()> {
@@ -31,6 +33,8 @@ pub(crate) async fn life(
     let mut memberships = link.memberships.clone();
     let worker = Rc::new(Worker::new(number, &first, link, log));
     worker.hear(&memberships.borrow_and_update());
+    let mut taps = taps.follow();
+    worker.asked.hear(&taps.borrow_and_update());
     let mut entrances = Entrances::new(&worker, workers, phase.clone());
     entrances.renew(&first.sockets, number);
     drop(first);
@@ -47,6 +51,7 @@ pub(crate) async fn life(
                 entrances.renew(&next.sockets, number);
             }
             Ok(()) = memberships.changed() => worker.hear(&memberships.borrow_and_update()),
+            Ok(()) = taps.changed() => worker.asked.hear(&taps.borrow_and_update()),
         }
     }
     worker.drain(phase.is_replaced());
@@ -55,10 +60,13 @@ pub(crate) async fn life(
         entrances.close();
     }
     let following = async {
-        while memberships.changed().await.is_ok() {
-            worker.hear(&memberships.borrow_and_update());
+        loop {
+            tokio::select! {
+                Ok(()) = memberships.changed() => worker.hear(&memberships.borrow_and_update()),
+                Ok(()) = taps.changed() => worker.asked.hear(&taps.borrow_and_update()),
+                else => std::future::pending::<()>().await,
+            }
         }
-        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = worker.closed() => {}
@@ -73,7 +81,7 @@ pub(crate) async fn life(
 
 /// Gives a new connection its life.
 pub(crate) fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: Peer) {
-    let open = OpenConnection::new(worker);
+    let open = OpenConnection::accepted(worker, place.listener);
     let owned = Rc::clone(worker);
     let generation = worker.generation_of(place.listener);
     let Some(listener) = generation.listener(place.listener) else { return };
@@ -96,7 +104,8 @@ async fn tick(worker: Rc<Worker>, number: usize, pulse: Pulse) {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0_u32;
     loop {
-        interval.tick().await;
+        let due = interval.tick().await;
+        worker.counting.lagged(due.elapsed());
         worker.tick(ticks);
         pulse.beat(number);
         ticks = ticks.wrapping_add(1);

@@ -31,7 +31,9 @@ pub(crate) async fn end_tls(
 ) -> Option<Stream> {
     let started = Instant::now();
     watch.set(acceptor.timeout());
-    match accept(worker, acceptor, stream, watch).await? {
+    let accepted = accept(worker, acceptor, stream, watch).await?;
+    worker.counting.shook_hands(arrival.place.listener, accepted.as_ref().ok().map(|(_, facts)| facts));
+    match accepted {
         Ok((stream, facts)) => {
             arrival.tls = Some(Rc::new(facts));
             Some(stream)

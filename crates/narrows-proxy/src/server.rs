@@ -1,6 +1,8 @@
 //! From a plan to running workers, and from one plan to the next.
 
 use crate::configuration::{Configuration, ListenerKeys};
+use crate::explain::{Ask, BadKey, ExplainKey, Listening, Taps, TooManyTaps};
+use crate::metering::{self, Reloads};
 use crate::pulse::Pulse;
 use crate::run;
 use crate::say::say;
@@ -8,6 +10,7 @@ use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
 use narrows_control::Control;
 use narrows_observe::LogSink;
+use narrows_observe::metrics::Hits;
 use narrows_plan::{AccessLog, Plan};
 use narrows_runtime::{
     BindError, Identity, Passed, Passing, Phase, PhaseControl, SpawnError, phases, spawn_thread,
@@ -16,8 +19,10 @@ use narrows_tls::{Reloading, TlsContexts};
 use socket2::Socket;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// A plan with all its sockets open; nothing is accepted yet.
@@ -26,6 +31,7 @@ pub struct Server {
     plan: Arc<Plan>,
     tls: TlsContexts,
     stores: StickyStores,
+    explain: Option<Arc<ExplainKey>>,
     sink: Option<LogSink>,
     workers: usize,
     keys: ListenerKeys,
@@ -76,6 +82,16 @@ pub enum StartError {
     /// The key of signed cookies cannot be had.
     #[error(transparent)]
     Secret(#[from] BadSecret),
+    /// The key of headers that let a request be explained cannot be had.
+    #[error("{place}: explain: {}: {source}", .path.display())]
+    ExplainKey {
+        /// `file:line:column`.
+        place: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BadKey,
+    },
     /// The system gives no thread to look at the files of certificates.
     #[error("cannot watch the certificates: {0}")]
     Reloading(#[source] io::Error),
@@ -108,6 +124,7 @@ impl Server {
         passed: Vec<Passed>,
     ) -> Result<Server, StartError> {
         let stores = StickyStores::new(&plan, None)?;
+        let explain = explain_key(&plan)?;
         let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
             path: match &plan.settings.access_log {
                 AccessLog::File(path) => path.display().to_string(),
@@ -123,7 +140,18 @@ impl Server {
         passed.forget_shared();
         let sockets = sockets.settle(&plan, workers);
         let listeners = keys.places(&named);
-        Ok(Server { plan: Arc::new(plan), tls, stores, sink, workers, keys, listeners, sockets, passed })
+        Ok(Server {
+            plan: Arc::new(plan),
+            tls,
+            stores,
+            explain,
+            sink,
+            workers,
+            keys,
+            listeners,
+            sockets,
+            passed,
+        })
     }
 
     /// Gives every socket to a user, so that a process of that user can bind further ones beside them.
@@ -144,12 +172,24 @@ impl Server {
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
     pub fn start(self) -> Result<Running, StartError> {
-        let Server { plan, tls, stores, sink, workers, keys, listeners, sockets, passed } = self;
+        let Server { plan, tls, stores, explain, sink, workers, keys, listeners, sockets, passed } = self;
         let (phases, phase) = phases();
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
         let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
-        let present = Arc::new(Configuration { number: 1, plan, tls, stores, prepared, listeners, sockets });
+        let metrics = metering::metrics(&plan, workers, None);
+        let present = Arc::new(Configuration {
+            number: 1,
+            plan,
+            tls,
+            stores,
+            explain,
+            prepared,
+            listeners,
+            sockets,
+            metrics,
+            since: SystemTime::now(),
+        });
         let (publish, configurations) = watch::channel(present);
         let link = control.link();
         let running = Running {
@@ -159,21 +199,34 @@ impl Server {
             workers,
             sink: Mutex::default(),
             publish,
+            taps: Taps::default(),
             changing: Mutex::new(Changing { keys, _reloading: reloading }),
             pulse: Pulse::new(workers),
             passed: Mutex::new(Some(passed)),
+            reloads: Reloads::default(),
         };
         for number in 0..workers {
             let log = sink.as_ref().map(LogSink::worker_log);
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
-            let pulse = running.pulse.clone();
-            let life = move || run::life(number, workers, configurations, link, log, pulse, phase);
+            let (pulse, taps) = (running.pulse.clone(), running.taps.clone());
+            let life = move || run::life(number, workers, configurations, link, log, taps, pulse, phase);
             let thread = spawn_thread(&format!("worker-{number}"), life)?;
             running.threads().push(thread);
         }
         *running.sink.lock().unwrap_or_else(PoisonError::into_inner) = sink;
         Ok(running)
     }
+}
+
+/// The key of headers that let a request be explained, where one is named.
+fn explain_key(plan: &Plan) -> Result<Option<Arc<ExplainKey>>, StartError> {
+    let Some(explain) = &plan.explain else { return Ok(None) };
+    let bad = |source| StartError::ExplainKey {
+        place: plan.locate(explain.secret.origin),
+        path: explain.secret.path.clone(),
+        source,
+    };
+    Ok(Some(Arc::new(ExplainKey::read(&explain.secret.path).map_err(bad)?)))
 }
 
 /// Running workers. Dropping it stops them at once and waits for them.
@@ -185,10 +238,12 @@ pub struct Running {
     workers: usize,
     sink: Mutex<Option<LogSink>>,
     publish: watch::Sender<Arc<Configuration>>,
+    taps: Taps,
     changing: Mutex<Changing>,
     pulse: Pulse,
     /// Sockets that were passed on and that nobody here listens with.
     passed: Mutex<Option<Sockets>>,
+    reloads: Reloads,
 }
 
 /// What only a change of the configuration touches.
@@ -210,6 +265,7 @@ impl Running {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = Arc::clone(&self.publish.borrow());
         let stores = StickyStores::new(&plan, Some((&before.plan, &before.stores)))?;
+        let explain = explain_key(&plan)?;
         let named = changing.keys.of(&plan);
         let sockets = before.sockets.renew(&plan, &named, self.workers)?;
         let listeners = changing.keys.places(&named);
@@ -217,14 +273,18 @@ impl Running {
         let plan = Arc::new(plan);
         let prepared =
             self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
+        let metrics = metering::metrics(&plan, self.workers, before.metrics.as_ref());
         self.publish.send_replace(Arc::new(Configuration {
             number: before.number + 1,
             plan,
             tls,
             stores,
+            explain,
             prepared,
             listeners,
             sockets,
+            metrics,
+            since: SystemTime::now(),
         }));
         self.control.settle();
         changing._reloading = reloading;
@@ -255,6 +315,38 @@ impl Running {
     /// Whether the workers live.
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
+    }
+
+    /// All metrics in the format that a scraper asks for with `Accept`: content type and body. `None` where nothing is counted. Takes milliseconds where
+    /// there are thousands of series; no worker waits for it.
+    pub fn scrape(&self, accept: Option<&str>) -> Option<(&'static str, Vec<u8>)> {
+        let configuration = Arc::clone(&self.publish.borrow());
+        let memberships = Arc::clone(&self.control.link().memberships.borrow());
+        metering::scrape(&configuration, &memberships, &self.reloads, accept)
+    }
+
+    /// How many requests, flows and sessions each route has taken since the start, by listener and route; `None` where nothing is counted.
+    pub fn hits(&self) -> Option<Hits> {
+        Some(self.publish.borrow().metrics.as_ref()?.hits())
+    }
+
+    /// Counts a configuration that was not taken.
+    pub fn note_refused_reload(&self) {
+        self.reloads.refused();
+    }
+
+    /// Has requests, flows and sessions explained that begin from now on, until the result is dropped. Costs those that nobody asks for a look at one
+    /// value.
+    ///
+    /// # Errors
+    /// When too many ask already.
+    pub fn explain(&self, ask: Ask) -> Result<Listening, TooManyTaps> {
+        self.taps.ask(ask)
+    }
+
+    /// Headers for an explanation that granted nothing, since the configuration is in force.
+    pub fn refused_explanations(&self) -> u64 {
+        self.publish.borrow().explain.as_ref().map_or(0, |key| key.refused())
     }
 
     /// How many workers there are.

@@ -1,16 +1,18 @@
 //! The life of a TCP flow: gate, peek, route, connect, pump.
 
+use crate::explain::{Attempted, Trail};
 use crate::flow_facts::FlowFacts;
 use crate::forward::pause;
 use crate::gate::{self, Arrival};
 use crate::generation::Generation;
 use crate::preface::preface;
 use crate::queueing::{self, Reserved};
+use crate::termination::{Progress, termination};
 use crate::tunnel::{self, Ends, Moved};
 use crate::wants::Wants;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{Fault, record, secure};
-use narrows_observe::AccessRecord;
+use narrows_observe::{AccessRecord, Timings};
 use narrows_plan::{Subject, TcpListener, UpstreamId};
 use narrows_runtime::{Buffer, Peer, Stream, Watch};
 use narrows_upstream::{Cluster, Connection, EndpointState, Need, Purpose, Tried, Unavailable, Wanted};
@@ -28,7 +30,10 @@ struct Outcome<'a> {
     endpoint: Option<Rc<EndpointState>>,
     attempts: u32,
     server_name: String,
+    timings: Timings,
     moved: Moved,
+    /// Where somebody wants it explained.
+    trail: Option<Box<Trail>>,
 }
 
 /// The life of a TCP flow.
@@ -65,6 +70,10 @@ pub(crate) async fn life(
         }
     }
     add_record(&worker, &generation, &arrival, started, &outcome);
+    if let Some(trail) = outcome.trail {
+        let Moved { received, sent, fault, .. } = outcome.moved;
+        trail.end(outcome.timings, started.elapsed(), 0, fault, (received, sent));
+    }
 }
 
 /// Carries a flow that was let in: peek, route, connect, pump.
@@ -95,9 +104,13 @@ async fn carry<'a>(
         tls: arrival.tls.as_deref(),
         unix: worker.unix(),
     };
-    let upstream = route(listener, &facts, outcome)?;
+    outcome.trail = worker.asked.of_flow("tcp", &facts);
+    let upstream = route(generation, listener, &facts, outcome)?;
     let cluster = generation.cluster(upstream);
     outcome.upstream = &cluster.upstream.name;
+    if let Some(trail) = &outcome.trail {
+        trail.goes_to(&cluster.upstream.name);
+    }
     let wants = Wants::of_flow(&facts, cluster, generation.sticky(upstream));
     outcome.server_name = std::mem::take(&mut hello.server_name);
     let preface = preface(cluster.upstream.proxy_protocol, arrival, &outcome.server_name);
@@ -194,12 +207,20 @@ async fn peek(
 }
 
 fn route<'a>(
+    generation: &Generation,
     listener: &'a TcpListener,
     facts: &FlowFacts<'_>,
     outcome: &mut Outcome<'a>,
 ) -> Result<UpstreamId, Fault> {
     let subject = Subject { host: facts.server_name, path: "" };
-    if let Some(rule) = listener.table.select(subject, facts, &mut ()) {
+    let selected = match &outcome.trail {
+        None => listener.table.select(subject, facts, &mut ()),
+        Some(trail) => {
+            let route = |rule: usize| (&*listener.routes[rule].name, listener.routes[rule].origin);
+            trail.select(&generation.plan, &listener.table, subject, facts, route)
+        }
+    };
+    if let Some(rule) = selected {
         outcome.route = &listener.routes[rule].name;
         return Ok(listener.routes[rule].upstream);
     }
@@ -236,14 +257,34 @@ async fn connect<'a>(
             })
             .await?;
         }
+        if let Some(trail) = &outcome.trail {
+            trail.choosing(cluster, client.wants, &tried);
+        }
         let (endpoint, running) = match cluster.reserve(&wanted, Need::Flow) {
             Ok(reserved) => reserved,
-            Err(Unavailable::Full) => Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await?,
+            Err(Unavailable::Full) => {
+                let since = Instant::now();
+                let waited = Box::pin(wait(worker, cluster, &wanted, &mut client, watch)).await;
+                outcome.timings.queue = Some(outcome.timings.queue.unwrap_or_default() + since.elapsed());
+                waited?
+            }
             Err(why) => return Err(fault.unwrap_or(why.into())),
         };
         outcome.endpoint = Some(Rc::clone(&endpoint));
         outcome.attempts += 1;
-        match endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await {
+        let since = Instant::now();
+        let connected = endpoint.connect(Purpose::Bytes, watch, listener.timeouts.connect, preface).await;
+        outcome.timings.connect = Some(since.elapsed());
+        if let Some(trail) = &outcome.trail {
+            trail.attempted(&Attempted {
+                endpoint: &endpoint.label,
+                connect: outcome.timings.connect,
+                took: since.elapsed(),
+                status: 0,
+                fault: connected.as_ref().err().map(|failure| Fault::Connect(*failure)),
+            });
+        }
+        match connected {
             Ok(connection) => {
                 client.wants.reached(&endpoint);
                 return Ok((connection, (endpoint, running)));
@@ -255,6 +296,9 @@ async fn connect<'a>(
         }
         if !policy.on.connect_failure {
             break;
+        }
+        if let Some(trail) = outcome.trail.as_ref().filter(|_| number < policy.limit) {
+            trail.again("no connection could be made");
         }
         tried.add(endpoint.id());
     }
@@ -284,17 +328,26 @@ fn add_record(
     started: Instant,
     outcome: &Outcome<'_>,
 ) {
-    let Some(log) = &worker.log else { return };
-    log.add(&AccessRecord {
-        host: &outcome.server_name,
-        bytes_received: outcome.moved.received,
-        bytes_sent: outcome.moved.sent,
-        duration: started.elapsed(),
-        route: outcome.route,
-        upstream: outcome.upstream,
-        endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
-        attempts: outcome.attempts,
-        fault: outcome.moved.fault.map_or("", |fault| fault.meaning().code),
-        ..record::blank(worker, generation, arrival, b"TCP")
-    });
+    let Outcome { attempts, moved, .. } = outcome;
+    let facts =
+        FlowFacts { server_name: &outcome.server_name, ..record::flow_facts(worker, generation, arrival) };
+    let has_moved = moved.received > 0 || moved.sent > 0;
+    let progress = Progress { attempts: *attempts, is_connected: has_moved, is_answered: has_moved };
+    record::tell(
+        worker,
+        &AccessRecord {
+            host: &outcome.server_name,
+            bytes_received: moved.received,
+            bytes_sent: moved.sent,
+            duration: started.elapsed(),
+            timings: outcome.timings,
+            route: outcome.route,
+            upstream: outcome.upstream,
+            endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
+            attempts: *attempts,
+            fault: moved.fault.map_or("", |fault| fault.meaning().code),
+            termination: termination(moved.fault, progress),
+            ..record::blank(worker, generation, arrival, b"TCP", &facts)
+        },
+    );
 }

@@ -159,6 +159,16 @@ impl Wants<'_> {
         self.endpoint.is_some()
     }
 
+    /// The endpoint that the client sticks to.
+    pub(crate) fn sticky_endpoint(&self) -> Option<EndpointId> {
+        self.endpoint.map(|sticky| sticky.endpoint)
+    }
+
+    /// What a hash method hashes, where that is configured.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// What the next attempt wants.
     pub(crate) fn wanted<'w>(&'w self, tried: &'w Tried) -> Wanted<'w> {
         let was_tried = self.endpoint.is_some_and(|sticky| tried.contains(sticky.endpoint));

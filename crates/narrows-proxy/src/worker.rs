@@ -1,11 +1,14 @@
 //! What a worker owns and its tasks share, whatever the configuration.
 
 use crate::configuration::Configuration;
+use crate::counting::Counting;
+use crate::explain::Asked;
 use crate::generation::{Generation, ListenerKey};
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
 use narrows_control::{Link, Memberships};
+use narrows_observe::metrics::ListenerCells;
 use narrows_observe::{AccessLog, Calendar};
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_upstream::{Chance, Cluster, Membership, UpstreamKey};
@@ -29,6 +32,8 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) log: Option<AccessLog>,
+    /// What is counted for the metrics.
+    pub(crate) counting: Counting,
     number: usize,
     generation: RefCell<Rc<Generation>>,
     /// Listeners that are gone, as they were: what was accepted there is served until it ends, or the drain is over.
@@ -39,6 +44,8 @@ pub(crate) struct Worker {
     told: RefCell<Memberships>,
     /// Which requests are copied.
     pub(crate) mirrors: Mirrors,
+    /// What is to be explained.
+    pub(crate) asked: Asked,
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
@@ -102,7 +109,9 @@ impl Worker {
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
             log,
+            counting: Counting::new(number, first),
             mirrors: Mirrors::new(number as u32),
+            asked: Asked::default(),
             link,
             draining: Cell::new(false),
             replaced: Cell::new(false),
@@ -148,6 +157,7 @@ impl Worker {
 
     /// Serves another configuration from now on.
     pub(crate) fn adopt(&self, configuration: &Configuration) {
+        self.counting.renew(configuration);
         let before = self.generation();
         let generation = Generation::new(self.number, configuration, &self.link.reporter, Some(&before));
         let told = self.told.borrow();
@@ -305,6 +315,11 @@ impl Worker {
         self.deadlines.now()
     }
 
+    /// Since 1970, as of now.
+    pub(crate) fn precise(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// Seconds since 1970, as of the last tick.
     pub(crate) fn unix(&self) -> u64 {
         self.unix.get()
@@ -349,17 +364,26 @@ fn is_news(before: &Memberships, key: UpstreamKey, told: &Arc<Membership>) -> bo
 }
 
 /// An open downstream connection; a drain waits until all are dropped.
-pub(crate) struct OpenConnection(Rc<Worker>);
+pub(crate) struct OpenConnection(Rc<Worker>, Option<Arc<ListenerCells>>);
 
 impl OpenConnection {
     pub(crate) fn new(worker: &Rc<Worker>) -> Self {
         worker.open.set(worker.open.get() + 1);
-        OpenConnection(Rc::clone(worker))
+        OpenConnection(Rc::clone(worker), None)
+    }
+
+    /// One that was accepted at a listener, which is counted there.
+    pub(crate) fn accepted(worker: &Rc<Worker>, listener: ListenerKey) -> Self {
+        let mut open = OpenConnection::new(worker);
+        open.1 = worker.counting.listener(listener);
+        open.1.iter().for_each(|cells| cells.accepted.add(1));
+        open
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        self.1.iter().for_each(|cells| cells.closed.add(1));
         let open = self.0.open.get() - 1;
         self.0.open.set(open);
         if open == 0 {

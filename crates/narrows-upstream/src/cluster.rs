@@ -15,7 +15,7 @@ use crate::subsets::Subsets;
 use crate::tiers::{Ground, Place, Priority, Rules, Tiers};
 use crate::upstream_load::UpstreamLoad;
 use crate::wanted::{Unavailable, Wanted};
-use narrows_plan::{Balance, Upstream};
+use narrows_plan::Upstream;
 use narrows_runtime::Tick;
 use narrows_tls::Connector;
 use std::cell::RefCell;
@@ -210,12 +210,6 @@ impl Cluster {
     /// Whether there is one endpoint only.
     pub fn is_single(&self) -> bool {
         self.size() == 1
-    }
-
-    /// Whether [`EndpointState::succeeded`] should be told how long answers took.
-    pub fn wants_times(&self) -> bool {
-        let judges = self.upstream.passive.as_ref().is_some_and(|passive| passive.latency.is_some());
-        judges || self.upstream.balancing.method == Balance::PeakEwma
     }
 
     /// Closes idle connections that have been idle or alive for too long, and tells what was seen of the endpoints.

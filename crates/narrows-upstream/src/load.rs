@@ -1,7 +1,7 @@
 //! What the whole process has running on one endpoint, over all workers.
 
 use crate::counts::Tally;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What the whole process has running on one endpoint. Made once with the endpoint, and the same in each renewal of its member.
 ///
@@ -13,6 +13,8 @@ pub struct Load {
     places: Places,
     /// What workers add up about once a second, for the status.
     pub tally: Tally,
+    /// What the control plane counted.
+    ejections: AtomicU64,
 }
 
 /// A line of the cache of their own, which workers take from each other.
@@ -68,6 +70,16 @@ impl Load {
     /// A success ends the row; says whether there was one. Only a look as long as all is well.
     pub(crate) fn succeeded(&self) -> bool {
         self.failures() > 0 && self.failures.swap(0, Ordering::Relaxed) > 0
+    }
+
+    /// How often the endpoint's traffic took it out, as the control plane has it.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// It was taken out so often until now.
+    pub fn note_ejections(&self, ejections: u64) {
+        self.ejections.store(ejections, Ordering::Relaxed);
     }
 
     /// What was counted of failures so far has been dealt with.

@@ -5,9 +5,11 @@
 
 mod flow;
 mod http;
+mod live;
 mod outcome;
 mod report;
 mod safeguards;
+mod sign;
 mod target;
 
 use crate::load::{load, show};
@@ -19,6 +21,7 @@ use report::{Compared, Report, Seen, Skipped};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub(crate) const HELP: &str = "Examples:
   narrows explain narrows.yaml GET https://api.example.com/v1/x -H 'x-beta: 1'
@@ -26,21 +29,42 @@ pub(crate) const HELP: &str = "Examples:
   narrows explain narrows.yaml GET http://www.example.com/ --format json
   narrows explain narrows.yaml TCP tcp://127.0.0.1:443 --sni db.example.com --alpn h2
   narrows explain narrows.yaml UDP udp://127.0.0.1:53 --source 10.0.0.7
+  narrows explain --live 'request.path.startsWith(\"/v1\")' --limit 10
+  curl -i -H \"$(narrows explain --sign --secret explain.key GET http://www.example.com/)\" http://www.example.com/
 
-Nothing is sent: the parser, the facts, the route table and the balancers of the proxy answer. Endpoints are
+With --live, requests, flows and sessions of a running process are explained as they happen: which rules were
+compared with which values, what became of the headers, among which endpoints was chosen and why, every
+attempt, and the time that each part took. Credentials are hidden.
+
+With --sign, a header is printed that lets one request of that method, host and path be explained in its
+answer (`explain: { secret: FILE }` in the configuration).
+
+Otherwise nothing is sent: the parser, the facts, the route table and the balancers of the proxy answer. Endpoints are
 as configured: whether they are well is known to a running process. The URL's port picks the
 listener where one is bound to it; otherwise every HTTP listener is asked.
 Exit status: 0 when something takes the request, 1 when nothing does or the configuration is wrong.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The configuration; `-` is standard input
-    file: PathBuf,
-    /// Method of the request, or TCP or UDP at layer 4
+    /// The configuration (`-` is standard input), the method (TCP and UDP at layer 4), and where it goes:
+    /// http://host[:port]/path?query, tcp://host:port or udp://host:port
+    #[arg(value_names = ["FILE", "METHOD", "URL"], num_args = 2..=3, required_unless_present = "live")]
+    words: Vec<String>,
+    #[arg(skip)]
     method: String,
-    /// Where it goes: http://host[:port]/path?query, tcp://host:port or udp://host:port
-    #[arg(value_parser = Url::parse)]
+    #[arg(skip)]
     url: Url,
+    #[command(flatten)]
+    listening: live::Listening,
+    /// Print a header that lets a request of this METHOD and URL be explained in its answer; no FILE is given then
+    #[arg(long, requires = "secret")]
+    sign: bool,
+    /// The file with the key, the one that `explain.secret` of the configuration names
+    #[arg(long, value_name = "FILE", requires = "sign")]
+    secret: Option<PathBuf>,
+    /// How long the header is valid, a day at most: 30s, 5m, 2h
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = sign::read_duration)]
+    valid: Duration,
     /// A header field of the request, `name: value`; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -72,7 +96,38 @@ enum Format {
     Json,
 }
 
-pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
+pub(crate) fn explain(arguments: Arguments) -> ExitCode {
+    if let Some(when) = &arguments.listening.live {
+        return live::listen(when, &arguments.listening);
+    }
+    match arguments.understood() {
+        Ok((Some(file), arguments)) => of_file(&file, &arguments),
+        Ok((None, Arguments { secret: Some(secret), method, url, valid, .. })) => {
+            sign::sign(&secret, &method, &url, valid)
+        }
+        Ok((None, _)) => misused("--sign needs --secret FILE"),
+        Err(message) => misused(&message),
+    }
+}
+
+impl Arguments {
+    /// The words, each in its place; the file is there unless a header is asked for.
+    fn understood(mut self) -> Result<(Option<PathBuf>, Self), String> {
+        let words = std::mem::take(&mut self.words);
+        let (file, [method, url]) = match (self.sign, &words[..]) {
+            (true, [method, url]) => (None, [method, url]),
+            (false, [file, method, url]) => (Some(PathBuf::from(file)), [method, url]),
+            (true, _) => return Err("with --sign two words are given: METHOD URL".into()),
+            (false, _) => return Err("three words are given: FILE METHOD URL".into()),
+        };
+        self.method.clone_from(method);
+        self.url = Url::parse(url).map_err(|message| format!("invalid URL `{url}`: {message}"))?;
+        Ok((file, self))
+    }
+}
+
+/// What a configuration would do with a request.
+fn of_file(file: &PathBuf, arguments: &Arguments) -> ExitCode {
     let url = &arguments.url;
     let method = arguments.method.to_ascii_lowercase();
     let is_flow = |word: &str| matches!(word, "tcp" | "udp");
@@ -81,7 +136,7 @@ pub(crate) fn explain(arguments: &Arguments) -> ExitCode {
             "TCP goes with tcp://host:port, UDP with udp://host:port, every other method with http://host/path",
         );
     }
-    let loaded = match load(std::slice::from_ref(&arguments.file)) {
+    let loaded = match load(std::slice::from_ref(file)) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
@@ -113,7 +168,7 @@ fn report(choices: &ChoicePreview<'_>, plan: &Plan, listener: &Listener, argumen
 }
 
 /// Where a hypothetical request goes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Url {
     scheme: String,
     authority: String,

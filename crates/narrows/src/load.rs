@@ -3,6 +3,7 @@
 use crate::{fail, misused};
 use narrows_config::{Code, Diagnostics, Loaded, Severity};
 use narrows_plan::{Origin, Plan};
+use narrows_proxy::ExplainKey;
 use narrows_tls::{Problem, ProblemKind, TlsContexts};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -107,7 +108,18 @@ pub(crate) fn complete_with(loaded: &mut Loaded, mut found: Vec<Found>) -> Optio
     for Found { origin, severity, code, message, help } in found {
         loaded.add(origin, severity, code, message, help);
     }
+    if let Some((origin, message)) = bad_explain_key(loaded.plan.as_ref()?) {
+        let help = "write at least 16 bytes that nobody can guess: `openssl rand -hex 32 > explain.key`";
+        loaded.add(origin, Severity::Error, Code::BadSecret, message, Some(help.into()));
+    }
     Some(Ready { plan: loaded.plan.take()?, tls: tls? })
+}
+
+/// What is wrong with the key of headers that let a request be explained.
+fn bad_explain_key(plan: &Plan) -> Option<(Origin, String)> {
+    let secret = &plan.explain.as_ref()?.secret;
+    let bad = ExplainKey::read(&secret.path).err()?;
+    Some((secret.origin, format!("`{}` cannot be a key: {bad}", secret.path.display())))
 }
 
 /// Prints diagnostics on standard error, in colour where somebody looks.

@@ -13,6 +13,7 @@ mod preflight;
 mod program;
 mod reload;
 mod run;
+mod scrape;
 mod serving;
 mod upgrade;
 mod watchdog;
@@ -96,7 +97,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Diff(arguments) => diff::diff(&arguments),
-        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Explain(arguments) => explain::explain(*arguments),
         Command::Schema { markdown: Some(Page::Configuration) } => print(&narrows_config::reference()),
         Command::Schema { markdown: Some(Page::Routing) } => print(&narrows_config::routing()),
         Command::Schema { markdown: None } => print(&format!("{:#}\n", narrows_config::schema())),

@@ -3,6 +3,7 @@
 use crate::load::{Files, Ready, complete, show};
 use crate::orders::Outcome;
 use crate::say;
+use crate::scrape::Scraping;
 use narrows_proxy::Running;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,14 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Reloader {
     files: Option<Files>,
     running: Arc<Running>,
+    scraping: Arc<Scraping>,
     /// One at a time: who comes later reads what is newer.
     turn: Arc<Mutex<()>>,
 }
 
 impl Reloader {
     /// `files` is `None` where the configuration cannot be read again.
-    pub(crate) fn new(files: Option<Files>, running: &Arc<Running>) -> Self {
-        Reloader { files, running: Arc::clone(running), turn: Arc::default() }
+    pub(crate) fn new(files: Option<Files>, running: &Arc<Running>, scraping: &Arc<Scraping>) -> Self {
+        Reloader { files, running: Arc::clone(running), scraping: Arc::clone(scraping), turn: Arc::default() }
     }
 
     /// Reads everything and serves it, if nothing is wrong with it; else the present configuration stays. Blocks, for seconds where names have to be
@@ -29,7 +31,10 @@ impl Reloader {
             Ok(summary) => {
                 Ok(format!("reloaded; configuration {} is served: {summary}", self.running.number()))
             }
-            Err(why) => Err(format!("not reloaded, the configuration stays as it is: {why}")),
+            Err(why) => {
+                self.running.note_refused_reload();
+                Err(format!("not reloaded, the configuration stays as it is: {why}"))
+            }
         }
     }
 
@@ -44,7 +49,9 @@ impl Reloader {
         let workers = plan.settings.workers;
         let before = self.running.bound();
         let changes = plan.changes_from(&self.running.plan());
+        let opened = self.scraping.open(&plan)?;
         self.running.apply(plan, tls).map_err(|error| error.to_string())?;
+        self.scraping.serve(&self.running.plan(), opened, &self.running)?;
         let now = self.running.bound();
         for gone in before.iter().filter(|one| !now.contains(one)) {
             say(&format!("narrows: no longer listening on {gone}"));

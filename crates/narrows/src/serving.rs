@@ -8,6 +8,7 @@ use crate::preflight::Becoming;
 use crate::program::Program;
 use crate::reload::Reloader;
 use crate::say;
+use crate::scrape::Scraping;
 use crate::upgrade::{Decision, Upgrade};
 use crate::watchdog;
 use narrows_proxy::{Running, Server};
@@ -70,6 +71,9 @@ struct Process {
     successor: Option<Child>,
     draining: bool,
     interrupts: u32,
+    /// Where the metrics are told.
+    #[allow(dead_code, reason = "it ends with the process")]
+    scraping: Arc<Scraping>,
 }
 
 /// How serving ended.
@@ -103,6 +107,8 @@ impl Serving {
             let _inside = runtime.enter();
             Orders::catch().map_err(uncaught)?
         };
+        let scraping = Arc::new(Scraping::default());
+        let opened = scraping.open(&plan)?;
         let server = Server::bind_with(plan, tls, workers, sockets).map_err(|error| error.to_string())?;
         if let Some(Becoming { identity, keeps_low_ports }) = &becoming {
             let unable = |error| format!("cannot become user {}: {error}", identity.user);
@@ -112,7 +118,7 @@ impl Serving {
         let bound = server.bound();
         let running = Arc::new(server.start().map_err(|error| error.to_string())?);
         let is_readable = source.files.is_some();
-        let reloader = Reloader::new(source.files, &running);
+        let reloader = Reloader::new(source.files, &running, &scraping);
         let pid_file = match &pid_file {
             Some(file) => Some(PidFile::write(&file.path).map_err(|error| {
                 format!("cannot write the process number to {}: {error}", file.path.display())
@@ -128,6 +134,7 @@ impl Serving {
         for socket in bound {
             say(&format!("narrows: listening on {socket}"));
         }
+        scraping.serve(&running.plan(), opened, &running)?;
         if let Some(predecessor) = predecessor.take() {
             predecessor.ready();
         }
@@ -145,6 +152,7 @@ impl Serving {
             guardian,
             manager,
             pid_file,
+            scraping,
             upgrade: None,
             successor: None,
             draining: false,

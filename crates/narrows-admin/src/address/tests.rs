@@ -25,12 +25,17 @@ fn targets_are_read_as_they_are_shown() {
         assert_eq!(Target::parse(text).map(|target| target.to_string()), Ok(text.to_owned()));
     }
     assert_eq!(Target::parse("/run/a").map(|target| target.to_string()), Ok("unix:/run/a".into()));
-    assert_eq!(Target::parse("localhost:80").map(|target| target.to_string()), Ok("http://localhost:80".into()));
+    assert_eq!(
+        Target::parse("localhost:80").map(|target| target.to_string()),
+        Ok("http://localhost:80".into())
+    );
 }
 
 #[test]
 fn what_is_no_target_is_refused() {
-    for text in ["", "unix:", "http://", "http://a", "ftp://a:1", "a:0", "a:99999", ":1", "http://a b:1", "a/b:1"] {
+    for text in
+        ["", "unix:", "http://", "http://a", "ftp://a:1", "a:0", "a:99999", ":1", "http://a b:1", "a/b:1"]
+    {
         assert!(Target::parse(text).is_err(), "{text}");
     }
 }

@@ -54,7 +54,7 @@ impl Lowering<'_> {
             self.reporter.report(Finding::error(Code::UnknownValue, word.place, message).help(help));
             return Admin::Usual;
         }
-        let binds = self.admin_binds(std::slice::from_ref(word), bound);
+        let binds = self.single_binds(std::slice::from_ref(word), bound);
         let origin = self.reporter.sources.origin(place);
         let api = AdminApi { origin, binds, mode: AdminApi::MODE, token: None, tls: None };
         self.admit_strangers_to_nothing(&api, word.place);
@@ -71,7 +71,7 @@ impl Lowering<'_> {
         let origin = self.reporter.sources.origin(place);
         let api = AdminApi {
             origin,
-            binds: self.admin_binds(&binds.0, bound),
+            binds: self.single_binds(&binds.0, bound),
             mode: written.mode.as_ref().and_then(|mode| self.socket_mode(mode)).unwrap_or(AdminApi::MODE),
             token: written.token.as_ref().map(|token| self.file(token)),
             tls: written.tls.as_ref().map(|tls| self.admin_tls(tls, written.key("tls"))),
@@ -88,7 +88,7 @@ impl Lowering<'_> {
         Admin::On(Box::new(api))
     }
 
-    fn admin_binds(
+    pub(super) fn single_binds(
         &mut self,
         written: &[Text],
         bound: &mut HashMap<(Bind, bool), Place>,

@@ -168,7 +168,7 @@ fn an_endpoint_in_maintenance_is_not_checked_and_keeps_its_verdict() {
     let order = |control: &Control, state| {
         let (upstream, endpoint) = ("app".into(), address.to_string().into());
         let order = Order::Change { upstream, endpoint, state: Some(Some(state)), weight: None };
-        obeyed(&control, order).unwrap();
+        obeyed(control, order).unwrap();
     };
     let control = start(&[address, elsewhere], |upstream| upstream.health = Some(check(StartState::Up)));
     until(&control, "checked", || listener.accept().is_ok());

@@ -1,26 +1,27 @@
 use super::*;
+use narrows_plan::NoFacts;
 
 fn record<'a>(target: &'a [u8], user_agent: &'a [u8]) -> AccessRecord<'a> {
     AccessRecord {
-        time: Calendar::from_unix(784_111_777),
-        client: [127, 0, 0, 1].into(),
-        listener: "web",
-        method: b"GET",
+        protocol: "http",
         target,
         version: "HTTP/1.1",
         host: "example.com",
         status: 200,
-        bytes_received: 0,
         bytes_sent: 12,
         duration: Duration::from_micros(345),
-        referer: b"",
         user_agent,
         route: "web[0]",
         upstream: "app",
         endpoint: "127.0.0.1:80",
-        datagrams: None,
         attempts: 1,
-        fault: "",
+        ..AccessRecord::blank(
+            Duration::from_secs(784_111_777),
+            [127, 0, 0, 1].into(),
+            "web",
+            b"GET",
+            &NoFacts,
+        )
     }
 }
 

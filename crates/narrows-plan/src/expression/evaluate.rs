@@ -9,7 +9,7 @@ use std::net::IpAddr;
 impl Expression {
     /// The value for `facts`; `None` when a number overflows, is divided by zero or cannot be read from a text.
     /// Comparisons allocate nothing.
-    pub fn evaluate<'a, F: Facts>(&'a self, facts: &'a F) -> Option<Value<'a>> {
+    pub fn evaluate<'a, F: Facts + ?Sized>(&'a self, facts: &'a F) -> Option<Value<'a>> {
         Some(match self {
             Expression::Literal(literal) => literal.value(),
             Expression::Fact(fact) => match fact.value_type() {
@@ -117,7 +117,7 @@ impl Expression {
     }
 
     /// The value of an expression of type bool.
-    pub fn truth<F: Facts>(&self, facts: &F) -> Option<bool> {
+    pub fn truth<F: Facts + ?Sized>(&self, facts: &F) -> Option<bool> {
         match self.evaluate(facts)? {
             Value::Bool(answer) => Some(answer),
             _ => None,

@@ -360,7 +360,8 @@ impl<'a, 't> Attempt<'a, 't> {
                 self.wait = None;
                 self.moments.hedge = self.after(self.tries.hedge_after);
                 // The time of a slow client is not the endpoint's.
-                self.lane.began = self.lane.began.map(|_| Instant::now());
+                self.lane.began = Instant::now();
+                self.lane.connected = Duration::ZERO;
             }
             Poll::Ready(Err(FlowFault::Write)) => self.lane.send_failed = true,
             Poll::Ready(Err(fault)) => return Err(fault.of_request()),

@@ -53,6 +53,19 @@ impl Cause {
         }
     }
 
+    /// The cause, for people.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Cause::Connect => "no connection could be made",
+            Cause::Refused => "it refused the request unseen",
+            Cause::Reset => "the connection broke before an answer",
+            Cause::TimedOut => "no answer came in time",
+            Cause::Answer => "its answer could not be read",
+            Cause::Late => "the time of the request ran out",
+            Cause::Elsewhere => "it was not the endpoint that failed",
+        }
+    }
+
     /// How it failed, for those who judge the endpoint; `None` when it is not to blame.
     fn failure(self, fault: Fault) -> Option<AttemptFailure> {
         match self {

@@ -1,6 +1,7 @@
 //! What stays the same over all attempts of a request.
 
 use crate::downstream::Timing;
+use crate::explain::Trail;
 use crate::flow::Recode;
 use crate::generation::Generation;
 use crate::outgoing::{ResponseHeadOptions, write_response_head};
@@ -13,6 +14,8 @@ use narrows_wire::http1::ResponseHead;
 
 /// What stays the same over all attempts.
 pub(crate) struct Forwarding<'a, 'r> {
+    /// Where somebody wants it explained.
+    pub(crate) trail: Option<&'r Trail>,
     pub(crate) worker: &'a Worker,
     /// The configuration that the request began with.
     pub(crate) generation: &'a Generation,
@@ -41,6 +44,7 @@ impl Forwarding<'_, '_> {
         keep_alive: bool,
         out: &mut Vec<u8>,
     ) {
+        let from = out.len();
         let date = self.worker.date();
         let options = ResponseHeadOptions {
             recode,
@@ -50,5 +54,8 @@ impl Forwarding<'_, '_> {
             cookie: self.wants.cookie(),
         };
         write_response_head(self.request, bytes, response, self.listener, &options, out);
+        if let Some(trail) = self.trail.filter(|_| response.status >= 200 || response.upgrade) {
+            trail.answers(&bytes[..response.length], out, from);
+        }
     }
 }

@@ -40,8 +40,10 @@ pub(super) struct Lane {
     pub(super) limit: Tick,
     /// What it fails with.
     pub(super) limit_fault: Fault,
-    /// When it began, where somebody asks for times.
-    pub(super) began: Option<Instant>,
+    /// When it began.
+    pub(super) began: Instant,
+    /// How much of the time since then the connection took.
+    pub(super) connected: Duration,
 }
 
 /// An answer whose head is complete. `buffer[..end]` begins with it.
@@ -56,8 +58,10 @@ pub(super) struct Answered {
     pub(super) unsent: Vec<u8>,
     /// Whether the endpoint takes no more of the request.
     pub(super) send_failed: bool,
-    /// How long the endpoint took, where somebody asks for times.
-    pub(super) took: Option<Duration>,
+    /// How long the endpoint took.
+    pub(super) took: Duration,
+    /// How much of that is left without the time that the connection took.
+    pub(super) thought: Duration,
 }
 
 /// How far a connection is.
@@ -81,7 +85,7 @@ impl Lane {
         running: Running,
         stage: Stage,
         is_reused: bool,
-        began: Option<Instant>,
+        began: Instant,
     ) -> Self {
         Lane {
             endpoint,
@@ -97,6 +101,7 @@ impl Lane {
             limit: Tick::NEVER,
             limit_fault: Fault::ResponseHeadTimedOut,
             began,
+            connected: Duration::ZERO,
         }
     }
 
@@ -162,6 +167,7 @@ impl Lane {
     pub(super) fn answered(self, out: &[u8]) -> Result<Answered, Failed> {
         match self {
             Lane { stage: Stage::Open(connection), buffer: Some(buffer), endpoint, running, .. } => {
+                let took = self.began.elapsed();
                 Ok(Answered {
                     endpoint,
                     running,
@@ -170,7 +176,8 @@ impl Lane {
                     end: self.filled,
                     unsent: out[self.sent..].to_vec(),
                     send_failed: self.send_failed,
-                    took: self.began.map(|began| began.elapsed()),
+                    took,
+                    thought: took.saturating_sub(self.connected),
                 })
             }
             lane => Err(lane.failed(Fault::ResponseMissing)),

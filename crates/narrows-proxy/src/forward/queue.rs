@@ -7,10 +7,14 @@ use crate::downstream::Downstream;
 use crate::queueing::{self, Reserved};
 use narrows_upstream::{EndpointState, Need, Unavailable, Wanted};
 use std::rc::Rc;
+use std::time::Instant;
 
 impl Tries<'_> {
     /// The endpoint for the next attempt, none of those that were tried; a place there is reserved.
     pub(super) fn pick(&self) -> Result<Rc<EndpointState>, Unavailable> {
+        if let Some(trail) = self.forwarding.trail {
+            trail.choosing(self.forwarding.cluster, self.forwarding.wants, &self.tried);
+        }
         let (endpoint, running) = self.forwarding.cluster.reserve(&self.wanted(), Need::Request)?;
         self.place.set(Some(running));
         Ok(endpoint)
@@ -31,7 +35,10 @@ impl Tries<'_> {
             Ok(endpoint) => Ok(endpoint),
             // Boxed apart: who need not wait should not carry its size.
             Err(Unavailable::Full) => {
-                let (endpoint, running) = Box::pin(self.wait(downstream, is_received)).await?;
+                let since = Instant::now();
+                let waited = Box::pin(self.wait(downstream, is_received)).await;
+                self.queued.set(Some(self.queued.get().unwrap_or_default() + since.elapsed()));
+                let (endpoint, running) = waited?;
                 self.place.set(Some(running));
                 Ok(endpoint)
             }

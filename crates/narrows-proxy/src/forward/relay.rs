@@ -21,6 +21,8 @@ pub(super) struct Relayed {
     pub(super) endpoint: Rc<EndpointState>,
     /// Its connection.
     pub(super) connection: Connection,
+    /// Bytes of the head that it is sent.
+    pub(super) head: u64,
     /// Payload bytes that the client got.
     pub(super) sent: u64,
     /// Why it ended before its end.
@@ -66,10 +68,19 @@ pub(super) async fn life(
 
     out.clear();
     forwarding.write_head(&buffer[..end], response, recode, keep_alive, out);
+    let head = out.len() as u64;
     downstream.take_waiting(out);
     let mut download = Flow::new(response.framing, recode, None);
-    let mut relayed =
-        Relayed { endpoint, connection, sent: 0, fault: None, reusable: false, keep_alive, ends_at_close };
+    let mut relayed = Relayed {
+        endpoint,
+        connection,
+        head,
+        sent: 0,
+        fault: None,
+        reusable: false,
+        keep_alive,
+        ends_at_close,
+    };
     if let Err(fault) = download.hold(buffer, response.length..end) {
         relayed.fault = Some(fault.of_response());
         return relayed;

@@ -8,11 +8,13 @@ use super::lane::{Answered, Lane, Stage};
 use super::{backoff, discard};
 use crate::Fault;
 use crate::downstream::Downstream;
+use crate::explain::Attempted;
 use crate::flow::Flow;
 use crate::outgoing::{is_upgrade, write_request_head};
 use crate::preface::preface;
 use crate::record::Outcome;
 use crate::worker::AnswerMemory;
+use narrows_observe::Timings;
 use narrows_plan::RetryPolicy;
 use narrows_runtime::Tick;
 use narrows_upstream::{
@@ -23,14 +25,14 @@ use narrows_wire::http1::{BodyFraming, ResponseHead};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The attempts of one request.
 pub(super) struct Tries<'t> {
     pub(super) forwarding: &'t Forwarding<'t, 't>,
     pub(super) policy: &'t RetryPolicy,
     /// After this time a second endpoint is asked; taken when it was.
-    pub(super) hedge_after: Option<std::time::Duration>,
+    pub(super) hedge_after: Option<Duration>,
     /// What is there of the body, in the connection's leftover, until an endpoint has answered.
     body_start: usize,
     /// Whether an endpoint may see the request twice.
@@ -45,6 +47,10 @@ pub(super) struct Tries<'t> {
     /// What connections begin with.
     preface: Vec<u8>,
     attempts: u32,
+    /// How long was waited in the queue, all attempts together.
+    pub(super) queued: Cell<Option<Duration>>,
+    /// How long the last attempt took to connect.
+    connected: Cell<Option<Duration>>,
     hedging: Option<Retrying<'t>>,
 }
 
@@ -72,8 +78,15 @@ impl<'t> Tries<'t> {
             // A connection that says whose it is serves nobody else, so it is neither taken from the pool nor kept.
             preface: preface(cluster.upstream.proxy_protocol, &downstream.arrival, ""),
             attempts: 0,
+            queued: Cell::new(None),
+            connected: Cell::new(None),
             hedging: None,
         }
+    }
+
+    /// How long the parts of it took that it knows of.
+    pub(super) fn timings(&self) -> Timings {
+        Timings { queue: self.queued.get(), connect: self.connected.get(), ..Timings::default() }
     }
 
     /// The life of a request at its endpoints, until one has answered.
@@ -96,12 +109,16 @@ impl<'t> Tries<'t> {
             // Twice on one endpoint only when the first time was on a connection that had died in the pool.
             let ended = loop {
                 self.attempts += 1;
+                let began = self.forwarding.trail.map(|_| Instant::now());
                 let try_limit = self.try_limit(downstream);
                 let lane = match self.ready_lane(&endpoint, pooled.take()) {
                     Some(lane) => lane,
                     None => match self.new_lane(&endpoint, downstream).await {
                         Ok(lane) => lane,
-                        Err(failed) => break Err(failed),
+                        Err(failed) => {
+                            self.explain(began, &failed.endpoint, 0, Some(failed.fault));
+                            break Err(failed);
+                        }
                     },
                 };
                 self.keep(&lane, upload, memory);
@@ -110,8 +127,14 @@ impl<'t> Tries<'t> {
                 response.clear();
                 let mut attempt = Attempt::new(self, downstream, upload, out, lane, try_limit);
                 let result = poll_fn(|context| attempt.poll(context, response)).await;
-                match attempt.ended(result) {
+                let ended = attempt.ended(result);
+                match &ended {
+                    Ok(answered) => self.explain(began, &answered.endpoint, memory.head.status, None),
+                    Err(failed) => self.explain(began, &failed.endpoint, 0, Some(failed.fault)),
+                }
+                match ended {
                     Err(mut failed) if self.is_old_story(&failed, &endpoint, upload) => {
+                        self.explain_again("the connection had died in the pool");
                         // What it had goes on to the repetition, and to nobody who waits.
                         self.place.set(failed.running.take());
                         failed.open.take().into_iter().for_each(|open| endpoint.hand_on(open));
@@ -140,6 +163,11 @@ impl<'t> Tries<'t> {
                 Some((next, (budget.again(self.policy.budget, again)?, place)))
             });
             let Some((next, allowed)) = next else { return ended.map_err(|failed| failed.fault) };
+            if let Err(failed) = &ended {
+                self.explain_again(failed.cause.words());
+            } else {
+                self.explain_again("its answer is one that is tried again");
+            }
             retrying = Some(allowed);
             if let Ok(answered) = ended {
                 discard::life(self.forwarding, answered, memory, upload);
@@ -167,12 +195,37 @@ impl<'t> Tries<'t> {
         }
     }
 
+    /// Writes down an attempt that `began` then, where somebody wants it explained.
+    fn explain(&self, began: Option<Instant>, endpoint: &EndpointState, status: u16, fault: Option<Fault>) {
+        if let (Some(trail), Some(began)) = (self.forwarding.trail, began) {
+            trail.attempted(&Attempted {
+                endpoint: &endpoint.label,
+                connect: self.connected.get(),
+                took: began.elapsed(),
+                status,
+                fault,
+            });
+        }
+    }
+
+    /// Writes down why another attempt follows.
+    fn explain_again(&self, why: &str) {
+        if let Some(trail) = self.forwarding.trail {
+            trail.again(why);
+        }
+    }
+
     /// Reports how an attempt ended. What another one is for; `None` when there is to be none.
     fn judge(&self, ended: &Result<Answered, Failed>, memory: &AnswerMemory, upload: &Flow) -> Option<Again> {
         match ended {
             Ok(answered) => {
                 let passive = self.forwarding.cluster.upstream.passive.as_ref();
-                condition::report_answer(&answered.endpoint, passive, memory.head.status, answered.took);
+                condition::report_answer(
+                    &answered.endpoint,
+                    passive,
+                    memory.head.status,
+                    Some(answered.took),
+                );
                 self.may_replace(answered, memory, upload).then_some(Again::Failed)
             }
             Err(failed) => {
@@ -240,13 +293,14 @@ impl<'t> Tries<'t> {
         let is_reused = pooled.is_some();
         let stage = match pooled {
             Some(mut connection) => {
+                self.connected.set(None);
                 connection.requests += 1;
                 Stage::Open(connection)
             }
             None if self.hedge_after.is_some() => self.connecting(endpoint),
             None => return None,
         };
-        Some(Lane::new(Rc::clone(endpoint), self.take_place(endpoint)?, stage, is_reused, self.began()))
+        Some(Lane::new(Rc::clone(endpoint), self.take_place(endpoint)?, stage, is_reused, Instant::now()))
     }
 
     /// A lane on a new connection.
@@ -264,13 +318,19 @@ impl<'t> Tries<'t> {
                 open: None,
             });
         };
-        let (began, watch) = (self.began(), &downstream.watch);
+        let (began, watch) = (Instant::now(), &downstream.watch);
         let connect = [route.timeouts.connect, self.policy.try_timeout].into_iter().flatten().min();
         let (timeout, since) = (timing.within(watch, connect), watch.now());
-        match endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await {
+        let connected = endpoint.connect(Purpose::Http, watch, timeout, &self.preface).await;
+        let connecting = began.elapsed();
+        self.connected.set(Some(connecting));
+        match connected {
             Ok(mut connection) => {
                 connection.requests += 1;
-                Ok(Lane::new(Rc::clone(endpoint), running, Stage::Open(connection), false, began))
+                let stage = Stage::Open(connection);
+                let mut lane = Lane::new(Rc::clone(endpoint), running, stage, false, began);
+                lane.connected = connecting;
+                Ok(lane)
             }
             Err(failure) => {
                 let endpoint = Rc::clone(endpoint);
@@ -299,11 +359,6 @@ impl<'t> Tries<'t> {
     /// The place that was reserved; a try that is repeated on the same endpoint needs another one.
     fn take_place(&self, endpoint: &Rc<EndpointState>) -> Option<Running> {
         self.place.take().or_else(|| endpoint.try_begin(Need::Request))
-    }
-
-    /// Now, where somebody asks for times.
-    fn began(&self) -> Option<Instant> {
-        self.forwarding.cluster.wants_times().then(Instant::now)
     }
 
     /// A connection in the making that can be waited for beside others.
@@ -349,7 +404,7 @@ impl<'t> Tries<'t> {
             Some(lane) => lane,
             None => {
                 let stage = self.connecting(&endpoint);
-                Lane::new(Rc::clone(&endpoint), self.take_place(&endpoint)?, stage, false, self.began())
+                Lane::new(Rc::clone(&endpoint), self.take_place(&endpoint)?, stage, false, Instant::now())
             }
         };
         let head = if lane.is_open() { self.forwarding.route.timeouts.response_head } else { None };
@@ -369,6 +424,9 @@ impl<'t> Tries<'t> {
         out.clear();
         let prefix = matched_prefix.map(|length| &request.path[..length]);
         write_request_head(request, listener, route, prefix, wants.cookie(), &endpoint.label, out);
+        if let Some(trail) = self.forwarding.trail {
+            trail.sends(request, out);
+        }
         out.extend_from_slice(&downstream.leftover[..self.body_start]);
         if !upload.kept().is_empty() {
             out.extend_from_slice(upload.kept());

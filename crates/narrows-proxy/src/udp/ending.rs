@@ -4,9 +4,12 @@ use super::Flows;
 use super::sessions::{Count, Session};
 use crate::Fault;
 use crate::say::say;
-use narrows_observe::{AccessRecord, Calendar, Datagrams};
+use crate::termination::{Progress, termination};
+use crate::{FlowFacts, record};
+use narrows_observe::{AccessRecord, Datagrams, Timings};
 use narrows_runtime::Tick;
 use narrows_upstream::AttemptFailure;
+use narrows_wire::proxy_protocol::Tlvs;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -69,6 +72,10 @@ impl Flows<'_> {
         let Some(session) = self.sessions.remove(slot) else { return };
         let fault = fault.or(session.fault);
         self.record_session(&session, fault);
+        if let Some(trail) = session.trail {
+            let moved = (session.received.bytes, session.sent.bytes);
+            trail.end(Timings::default(), session.started.elapsed(), 0, fault, moved);
+        }
         drop(session.running);
     }
 
@@ -116,48 +123,84 @@ impl Flows<'_> {
                      (sessions.limit)"
                 ));
             }
-            self.record(&AccessRecord {
-                fault: fault.meaning().code,
-                bytes_received: count.bytes,
-                datagrams: Some(Datagrams { received: count.datagrams, sent: 0, dropped: count.datagrams }),
-                ..self.blank(client)
-            });
+            let place = self.place;
+            let facts = FlowFacts { source: client, listener, ..self.no_facts(place.local_port) };
+            record::tell(
+                self.worker,
+                &AccessRecord {
+                    fault: fault.meaning().code,
+                    termination: termination(Some(fault), Progress::default()),
+                    bytes_received: count.bytes,
+                    datagrams: Some(Datagrams {
+                        received: count.datagrams,
+                        sent: 0,
+                        dropped: count.datagrams,
+                    }),
+                    ..self.blank(client, 0, &facts)
+                },
+            );
         }
     }
 
     fn record_session(&self, session: &Session, fault: Option<Fault>) {
-        if self.worker.log.is_none() {
-            return;
-        }
         let cluster = session.cluster();
-        self.record(&AccessRecord {
-            host: &session.server_name,
-            bytes_received: session.received.bytes,
-            bytes_sent: session.sent.bytes,
-            duration: session.started.elapsed(),
-            route: session.home.route.map_or("", |route| &session.rules.routes[route].name),
-            upstream: &cluster.upstream.name,
-            endpoint: &session.endpoint.label,
-            datagrams: Some(Datagrams {
-                received: session.received.datagrams,
-                sent: session.sent.datagrams,
-                dropped: session.dropped,
-            }),
-            attempts: session.attempts,
-            fault: fault.map_or("", |fault| fault.meaning().code),
-            ..self.blank(session.key.client.ip())
-        });
+        let client = session.key.client;
+        let server_name = &session.server_name;
+        let facts = FlowFacts {
+            source: client.ip().to_canonical(),
+            source_port: client.port(),
+            listener: &session.rules.listener().name,
+            server_name,
+            ..self.no_facts(self.place.local_port)
+        };
+        let is_answered = session.sent.datagrams > 0;
+        let progress = Progress { attempts: session.attempts, is_connected: true, is_answered };
+        record::tell(
+            self.worker,
+            &AccessRecord {
+                host: server_name,
+                bytes_received: session.received.bytes,
+                bytes_sent: session.sent.bytes,
+                duration: session.started.elapsed(),
+                route: session.home.route.map_or("", |route| &session.rules.routes[route].name),
+                upstream: &cluster.upstream.name,
+                endpoint: &session.endpoint.label,
+                datagrams: Some(Datagrams {
+                    received: session.received.datagrams,
+                    sent: session.sent.datagrams,
+                    dropped: session.dropped,
+                }),
+                attempts: session.attempts,
+                fault: fault.map_or("", |fault| fault.meaning().code),
+                termination: termination(fault, progress),
+                ..self.blank(client.ip(), client.port(), &facts)
+            },
+        );
     }
 
-    fn record(&self, record: &AccessRecord<'_>) {
-        if let Some(log) = &self.worker.log {
-            log.add(record);
+    fn no_facts(&self, local_port: u16) -> FlowFacts<'static> {
+        FlowFacts {
+            source: IpAddr::from([0, 0, 0, 0]),
+            source_port: 0,
+            listener: "",
+            local_port,
+            tlvs: Tlvs::default(),
+            server_name: "",
+            alpn: &[],
+            tls: None,
+            unix: self.worker.unix(),
         }
     }
 
-    fn blank(&self, client: IpAddr) -> AccessRecord<'_> {
+    fn blank<'a>(&'a self, client: IpAddr, port: u16, facts: &'a FlowFacts<'a>) -> AccessRecord<'a> {
         let listener = &self.rules.listener().name;
-        let method: &[u8] = if self.rules.quic { b"QUIC" } else { b"UDP" };
-        AccessRecord::blank(Calendar::from_unix(self.worker.unix()), client.to_canonical(), listener, method)
+        let (method, protocol): (&[u8], _) =
+            if self.rules.quic { (b"QUIC", "quic") } else { (b"UDP", "udp") };
+        AccessRecord {
+            peer_port: port,
+            local_port: facts.local_port,
+            protocol,
+            ..AccessRecord::blank(self.worker.precise(), client.to_canonical(), listener, method, facts)
+        }
     }
 }

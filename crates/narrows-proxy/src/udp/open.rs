@@ -4,11 +4,13 @@ use super::Flows;
 use super::headers::Told;
 use super::hellos::Introduction;
 use super::sessions::{Count, Home, QuicIds, Session};
+use crate::explain::{Attempted, Trail};
 use crate::gate::Arrival;
 use crate::preface::datagram_preface;
 use crate::wants::Wants;
 use crate::worker::OpenConnection;
 use crate::{Fault, FlowFacts};
+use narrows_observe::Timings;
 use narrows_plan::{Address, Subject, UpstreamId};
 use narrows_runtime::{DatagramSocket, Tick};
 use narrows_upstream::{ConnectFailure, EndpointState, Need, Shed, ShedCause, Tried, Unavailable};
@@ -146,12 +148,17 @@ impl Flows<'_> {
         let mut fault = None;
         let facts = self.facts(told, server_name, alpn);
         let wants = Wants::of_flow(&facts, cluster, self.rules.generation.sticky(upstream));
+        let started = Instant::now();
+        let trail = self.trail(&facts, choice, &cluster.upstream.name);
         while attempts <= cluster.upstream.retry.limit {
             let known = match choice {
                 Choice::Known(home) if attempts == 0 => cluster.endpoint(home.endpoint),
                 _ => None,
             };
             let known = known.and_then(|known| Some((Rc::clone(&known), known.try_begin(Need::Session)?)));
+            if let (Some(trail), None) = (&trail, &known) {
+                trail.choosing(cluster, &wants, &tried);
+            }
             let reserved = known.map_or_else(|| cluster.reserve(&wants.wanted(&tried), Need::Session), Ok);
             let (endpoint, running) = match reserved {
                 Ok(reserved) => reserved,
@@ -166,7 +173,17 @@ impl Flows<'_> {
                 }
             };
             attempts += 1;
-            match self.dial(&endpoint, token) {
+            let dialled = self.dial(&endpoint, token);
+            if let Some(trail) = &trail {
+                trail.attempted(&Attempted {
+                    endpoint: &endpoint.label,
+                    connect: None,
+                    took: started.elapsed(),
+                    status: 0,
+                    fault: dialled.as_ref().err().map(|failure| Fault::Connect(*failure)),
+                });
+            }
+            match dialled {
                 Ok(socket) => {
                     let has_others = cluster.upstream.retry.limit > 0 && cluster.size() > 1;
                     let is_repeatable = has_others && first.len() <= KEPT_BYTES;
@@ -194,7 +211,8 @@ impl Flows<'_> {
                         is_stream: false,
                         server_name: server_name.into(),
                         quic: QuicIds { first: self.first_id(first), ..QuicIds::default() },
-                        started: Instant::now(),
+                        started,
+                        trail,
                         _open: OpenConnection::new(self.worker),
                     };
                     return Ok(self.sessions.insert(session, self.expires));
@@ -213,7 +231,24 @@ impl Flows<'_> {
         if fault.is_upstream() {
             entered.failed();
         }
+        if let Some(trail) = trail {
+            trail.end(Timings::default(), started.elapsed(), 0, Some(fault), (0, 0));
+        }
         Err(fault)
+    }
+
+    /// The trail of a session that somebody wants explained.
+    fn trail(&self, facts: &FlowFacts<'_>, choice: Choice, upstream: &str) -> Option<Box<Trail>> {
+        let trail = self.worker.asked.of_flow("udp", facts)?;
+        if let Choice::Any(..) = choice {
+            let subject = Subject { host: facts.server_name, path: "" };
+            let routes = &self.rules.routes;
+            let route = |rule: usize| (&*routes[rule].name, routes[rule].origin);
+            // The same facts choose the same rule again.
+            trail.select(&self.rules.generation.plan, &self.rules.table, subject, facts, route);
+        }
+        trail.goes_to(upstream);
+        Some(trail)
     }
 
     /// A watched socket to an endpoint.

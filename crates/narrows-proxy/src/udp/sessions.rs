@@ -1,6 +1,7 @@
 //! The table of sessions: found by the client's address, named by a slot, ended by a deadline.
 
 use crate::Fault;
+use crate::explain::Trail;
 use crate::generation::UdpRules;
 use crate::wants::Wants;
 use crate::worker::OpenConnection;
@@ -113,6 +114,8 @@ pub(super) struct Session {
     pub(super) server_name: Box<str>,
     pub(super) quic: QuicIds,
     pub(super) started: Instant,
+    /// Where somebody wants it explained.
+    pub(super) trail: Option<Box<Trail>>,
     pub(super) _open: OpenConnection,
 }
 

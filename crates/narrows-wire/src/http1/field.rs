@@ -153,6 +153,7 @@ field_names! {
     XRequestId = "x-request-id",
     Traceparent = "traceparent",
     ProxyStatus = "proxy-status",
+    NarrowsExplain = "narrows-explain",
 }
 
 /// For each hash, the one position in `NAMES` that can match; 0 for none.
@@ -189,7 +190,8 @@ impl FieldName {
         NAMES[self as usize].0
     }
 
-    /// Whether a field of this name concerns one connection only (RFC 9110 section 7.6.1).
+    /// Whether a field of this name concerns one connection only (RFC 9110 section 7.6.1). So does the one that asks this proxy for an
+    /// explanation: nobody behind it shall see what grants one.
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
@@ -200,6 +202,7 @@ impl FieldName {
                 | Self::TransferEncoding
                 | Self::Upgrade
                 | Self::Http2Settings
+                | Self::NarrowsExplain
         )
     }
 

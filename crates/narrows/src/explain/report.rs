@@ -77,22 +77,7 @@ impl Report {
             text.push_str("  none: no route fits\n");
         }
         for rule in &self.compared {
-            let verdict = match (rule.is_taken, rule.conditions.last().and_then(|last| last.held)) {
-                (true, _) => "TAKEN",
-                (false, Some(false) | None) if !rule.conditions.is_empty() => "a condition does not hold",
-                (false, _) => "matches, but another ranks better",
-            };
-            let Compared { route, place, patterns, .. } = rule;
-            let _ = writeln!(text, "  {route}  {place}  {verdict}\n      {patterns}");
-            for seen in &rule.conditions {
-                let values: Vec<_> =
-                    seen.values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                let (verdict, values) = (seen.verdict(), values.join(", "));
-                let _ = writeln!(text, "      {}  {}\n        {verdict}: {values}", seen.written, seen.place);
-            }
-            if rule.unasked > 0 {
-                let _ = writeln!(text, "      {} further conditions not asked", rule.unasked);
-            }
+            rule.write(&mut text);
         }
         if self.lists_skipped {
             for Skipped { route, place, patterns, why } in &self.skipped {
@@ -141,6 +126,29 @@ impl Report {
 }
 
 impl Compared {
+    /// Appends the rule, and below it what it asked.
+    pub(super) fn write(&self, text: &mut String) {
+        let verdict = match (self.is_taken, self.conditions.last().and_then(|last| last.held)) {
+            (true, _) => "TAKEN",
+            (false, Some(false) | None) if !self.conditions.is_empty() => "a condition does not hold",
+            (false, _) => "matches, but another ranks better",
+        };
+        let Compared { route, place, patterns, .. } = self;
+        let _ = writeln!(text, "  {route}  {place}  {verdict}");
+        if !patterns.is_empty() {
+            let _ = writeln!(text, "      {patterns}");
+        }
+        for seen in &self.conditions {
+            let values: Vec<_> =
+                seen.values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            let (verdict, values) = (seen.verdict(), values.join(", "));
+            let _ = writeln!(text, "      {}  {}\n        {verdict}: {values}", seen.written, seen.place);
+        }
+        if self.unasked > 0 {
+            let _ = writeln!(text, "      {} further conditions not asked", self.unasked);
+        }
+    }
+
     fn to_json(&self) -> Value {
         let conditions: Vec<_> = self
             .conditions

@@ -13,6 +13,7 @@ fn report(words: &[&str]) -> String {
     let demo = include_str!("../../../../examples/demo.yaml");
     let plan = narrows_config::load_text("demo.yaml", demo, Path::new(".")).plan.unwrap();
     let Line { arguments } = Line::parse_from([&["explain", "demo.yaml"], words].concat());
+    let (_, arguments) = arguments.understood().expect("a question");
     reports(&plan, &arguments).iter().map(Report::to_text).collect()
 }
 
@@ -28,6 +29,7 @@ fn explained(yaml: &str, words: &[&str]) -> Report {
     let loaded = narrows_config::load_text("test.yaml", yaml, Path::new("."));
     let plan = loaded.plan.unwrap_or_else(|| panic!("{}", loaded.diagnostics.render(false)));
     let Line { arguments } = Line::parse_from([&["explain", "test.yaml"], words].concat());
+    let (_, arguments) = arguments.understood().expect("a question");
     reports(&plan, &arguments).remove(0)
 }
 
