@@ -18,17 +18,24 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// The life of worker `number` of `workers`.
-pub(crate) async fn life(
-    number: usize,
-    workers: usize,
-    mut configurations: watch::Receiver<Arc<Configuration>>,
-    link: Link,
-    log: Option<AccessLog>,
-    taps: Taps,
-    pulse: Pulse,
-    mut phase: PhaseWatch,
-) -> io::Result<()> {
+/// What a worker is given.
+pub(crate) struct Given {
+    /// Which worker it is.
+    pub(crate) number: usize,
+    /// How many there are.
+    pub(crate) workers: usize,
+    /// The configuration in force, and whenever it changes.
+    pub(crate) configurations: watch::Receiver<Arc<Configuration>>,
+    pub(crate) link: Link,
+    pub(crate) log: Option<AccessLog>,
+    pub(crate) taps: Taps,
+    pub(crate) pulse: Pulse,
+    pub(crate) phase: PhaseWatch,
+}
+
+/// The life of a worker.
+pub(crate) async fn life(given: Given) -> io::Result<()> {
+    let Given { number, workers, mut configurations, link, log, taps, pulse, mut phase } = given;
     let first = Arc::clone(&configurations.borrow_and_update());
     let mut memberships = link.memberships.clone();
     let worker = Rc::new(Worker::new(number, &first, link, log));

@@ -4,7 +4,7 @@ use crate::configuration::{Configuration, ListenerKeys};
 use crate::explain::{Ask, BadKey, ExplainKey, Listening, Taps, TooManyTaps};
 use crate::metering::{self, Reloads};
 use crate::pulse::Pulse;
-use crate::run;
+use crate::run::{self, Given};
 use crate::say::say;
 use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
@@ -209,7 +209,8 @@ impl Server {
             let log = sink.as_ref().map(LogSink::worker_log);
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
             let (pulse, taps) = (running.pulse.clone(), running.taps.clone());
-            let life = move || run::life(number, workers, configurations, link, log, taps, pulse, phase);
+            let given = Given { number, workers, configurations, link, log, taps, pulse, phase };
+            let life = move || run::life(given);
             let thread = spawn_thread(&format!("worker-{number}"), life)?;
             running.threads().push(thread);
         }
