@@ -2,9 +2,9 @@
 
 use narrows_config::{load, load_text};
 use narrows_plan::{
-    AccessLog, Action, Address, Balance, Bind, HeaderEdit, HostPattern, HttpListener, PathPattern,
-    PathRewrite, Plan, Protocol, ProxyProtocolMode, ProxyProtocolVersion, ServerPolicy, TcpListener,
-    defaults,
+    AccessLog, Action, Address, Balance, Bind, HeaderEdit, HostPattern, HttpListener, LogFormat, LogTarget,
+    PathPattern, PathRewrite, Plan, Protocol, ProxyProtocolMode, ProxyProtocolVersion, ServerPolicy,
+    TcpListener, defaults,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -245,7 +245,8 @@ fn several_files_are_united_and_names_are_unique() {
     let third = write("third.yaml", "settings: { access_log: off }\nlisteners:\n  web: { bind: ':81' }\n");
     let united = load(&[first.clone(), second.clone()]);
     let plan = united.plan.expect("a plan");
-    assert_eq!(plan.settings.access_log, AccessLog::Stdout);
+    let log = AccessLog::of_everything(LogTarget::Stdout, LogFormat::Text);
+    assert_eq!(plan.settings.access_logs, [log]);
     assert_eq!(plan.files.len(), 2);
     assert!(load(std::slice::from_ref(&first)).diagnostics.has_errors());
     let twice = load(&[first, second, third, folder.join("missing.yaml")]);

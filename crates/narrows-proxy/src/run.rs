@@ -9,7 +9,6 @@ use crate::pulse::Pulse;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp};
 use narrows_control::Link;
-use narrows_observe::AccessLog;
 use narrows_plan::Protocol;
 use narrows_runtime::{Peer, PhaseWatch, Stream, TICK};
 use std::io;
@@ -27,7 +26,6 @@ pub(crate) struct Given {
     /// The configuration in force, and whenever it changes.
     pub(crate) configurations: watch::Receiver<Arc<Configuration>>,
     pub(crate) link: Link,
-    pub(crate) log: Option<AccessLog>,
     pub(crate) taps: Taps,
     pub(crate) pulse: Pulse,
     pub(crate) phase: PhaseWatch,
@@ -35,10 +33,10 @@ pub(crate) struct Given {
 
 /// The life of a worker.
 pub(crate) async fn life(given: Given) -> io::Result<()> {
-    let Given { number, workers, mut configurations, link, log, taps, pulse, mut phase } = given;
+    let Given { number, workers, mut configurations, link, taps, pulse, mut phase } = given;
     let first = Arc::clone(&configurations.borrow_and_update());
     let mut memberships = link.memberships.clone();
-    let worker = Rc::new(Worker::new(number, &first, link, log));
+    let worker = Rc::new(Worker::new(number, &first, link));
     worker.hear(&memberships.borrow_and_update());
     let mut taps = taps.follow();
     worker.asked.hear(&taps.borrow_and_update());

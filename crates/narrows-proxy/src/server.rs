@@ -9,9 +9,9 @@ use crate::say::say;
 use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
 use narrows_control::Control;
-use narrows_observe::LogSink;
 use narrows_observe::metrics::Hits;
-use narrows_plan::{AccessLog, Plan};
+use narrows_observe::{CannotOpen, LogLoss, LogSinks};
+use narrows_plan::Plan;
 use narrows_runtime::{
     BindError, Identity, Passed, Passing, Phase, PhaseControl, SpawnError, phases, spawn_thread,
 };
@@ -32,7 +32,7 @@ pub struct Server {
     tls: TlsContexts,
     stores: StickyStores,
     explain: Option<Arc<ExplainKey>>,
-    sink: Option<LogSink>,
+    logs: LogSinks,
     workers: usize,
     keys: ListenerKeys,
     listeners: Arc<[Option<usize>]>,
@@ -125,13 +125,7 @@ impl Server {
     ) -> Result<Server, StartError> {
         let stores = StickyStores::new(&plan, None)?;
         let explain = explain_key(&plan)?;
-        let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
-            path: match &plan.settings.access_log {
-                AccessLog::File(path) => path.display().to_string(),
-                other => format!("{other:?}").to_lowercase(),
-            },
-            source,
-        })?;
+        let logs = LogSinks::open(&plan.settings, None)?;
         let workers = workers.max(1);
         let mut keys = ListenerKeys::default();
         let named = keys.of(&plan);
@@ -145,7 +139,7 @@ impl Server {
             tls,
             stores,
             explain,
-            sink,
+            logs,
             workers,
             keys,
             listeners,
@@ -172,7 +166,7 @@ impl Server {
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
     pub fn start(self) -> Result<Running, StartError> {
-        let Server { plan, tls, stores, explain, sink, workers, keys, listeners, sockets, passed } = self;
+        let Server { plan, tls, stores, explain, logs, workers, keys, listeners, sockets, passed } = self;
         let (phases, phase) = phases();
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
@@ -187,6 +181,7 @@ impl Server {
             prepared,
             listeners,
             sockets,
+            logs,
             metrics,
             since: SystemTime::now(),
         });
@@ -197,7 +192,6 @@ impl Server {
             control,
             threads: Mutex::default(),
             workers,
-            sink: Mutex::default(),
             publish,
             taps: Taps::default(),
             changing: Mutex::new(Changing { keys, _reloading: reloading }),
@@ -206,15 +200,13 @@ impl Server {
             reloads: Reloads::default(),
         };
         for number in 0..workers {
-            let log = sink.as_ref().map(LogSink::worker_log);
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
             let (pulse, taps) = (running.pulse.clone(), running.taps.clone());
-            let given = Given { number, workers, configurations, link, log, taps, pulse, phase };
+            let given = Given { number, workers, configurations, link, taps, pulse, phase };
             let life = move || run::life(given);
             let thread = spawn_thread(&format!("worker-{number}"), life)?;
             running.threads().push(thread);
         }
-        *running.sink.lock().unwrap_or_else(PoisonError::into_inner) = sink;
         Ok(running)
     }
 }
@@ -237,7 +229,6 @@ pub struct Running {
     control: Control,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
     workers: usize,
-    sink: Mutex<Option<LogSink>>,
     publish: watch::Sender<Arc<Configuration>>,
     taps: Taps,
     changing: Mutex<Changing>,
@@ -274,6 +265,7 @@ impl Running {
         let plan = Arc::new(plan);
         let prepared =
             self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
+        let logs = before.logs.renew(&plan.settings, None)?;
         let metrics = metering::metrics(&plan, self.workers, before.metrics.as_ref());
         self.publish.send_replace(Arc::new(Configuration {
             number: before.number + 1,
@@ -284,6 +276,7 @@ impl Running {
             prepared,
             listeners,
             sockets,
+            logs,
             metrics,
             since: SystemTime::now(),
         }));
@@ -316,6 +309,16 @@ impl Running {
     /// Whether the workers live.
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
+    }
+
+    /// Opens the files of the access logs anew, for who moved them away.
+    pub fn reopen_logs(&self) {
+        self.publish.borrow().logs.reopen();
+    }
+
+    /// What each access log has written and lost.
+    pub fn log_losses(&self) -> Vec<LogLoss> {
+        self.publish.borrow().logs.losses()
     }
 
     /// All metrics in the format that a scraper asks for with `Accept`: content type and body. `None` where nothing is counted. Takes milliseconds where
@@ -398,7 +401,8 @@ impl Running {
                 Err(_) => say("a worker panicked"),
             }
         }
-        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // With the last handle on them, what waits is written.
+        self.publish.send_modify(|present| Arc::make_mut(present).logs = LogSinks::default());
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<io::Result<()>>>> {
@@ -410,5 +414,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop();
         self.wait();
+    }
+}
+
+impl From<CannotOpen> for StartError {
+    fn from(CannotOpen { target, source }: CannotOpen) -> Self {
+        StartError::AccessLog { path: target, source }
     }
 }

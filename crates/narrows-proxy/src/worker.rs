@@ -9,7 +9,7 @@ use crate::request::RequestMemory;
 use crate::say::say;
 use narrows_control::{Link, Memberships};
 use narrows_observe::metrics::ListenerCells;
-use narrows_observe::{AccessLog, Calendar};
+use narrows_observe::{Calendar, WorkerLogs};
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_upstream::{Chance, Cluster, Membership, UpstreamKey};
 use narrows_wire::http1::{RequestHead, ResponseHead};
@@ -31,7 +31,8 @@ const KEPT_MEMORIES: usize = 256;
 pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
-    pub(crate) log: Option<AccessLog>,
+    /// The access logs of the configuration in force.
+    pub(crate) logs: RefCell<WorkerLogs>,
     /// What is counted for the metrics.
     pub(crate) counting: Counting,
     number: usize,
@@ -79,6 +80,8 @@ pub(crate) struct AnswerMemory {
     pub(crate) head: ResponseHead,
     pub(crate) out: Vec<u8>,
     pub(crate) kept: Vec<u8>,
+    /// The bytes of `head`, where an access log asks for it.
+    pub(crate) head_bytes: Vec<u8>,
 }
 
 /// A listener that is gone.
@@ -96,9 +99,19 @@ pub(crate) struct Place {
     pub(crate) local_port: u16,
 }
 
+impl AnswerMemory {
+    /// Keeps the bytes of the head where somebody will ask for it when the answer is over.
+    pub(crate) fn keep_head(&mut self, bytes: &[u8], worker: &Worker) {
+        self.head_bytes.clear();
+        if worker.logs.borrow().ask_for_response() {
+            self.head_bytes.extend_from_slice(&bytes[..self.head.length.min(bytes.len())]);
+        }
+    }
+}
+
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(number: usize, first: &Configuration, link: Link, log: Option<AccessLog>) -> Self {
+    pub(crate) fn new(number: usize, first: &Configuration, link: Link) -> Self {
         let generation = Generation::new(number, first, &link.reporter, None);
         let worker = Worker {
             number,
@@ -108,7 +121,7 @@ impl Worker {
             told: RefCell::default(),
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
-            log,
+            logs: RefCell::new(first.logs.worker_logs()),
             counting: Counting::new(number, first),
             mirrors: Mirrors::new(number as u32),
             asked: Asked::default(),
@@ -171,6 +184,8 @@ impl Worker {
             }
         }
         drop(told);
+        // What has gathered for the former ones is handed over when they are let go of.
+        self.logs.replace(configuration.logs.worker_logs());
         self.keep_former(&before, &generation);
         let until = self.deadlines.watch().after(configuration.plan.settings.drain);
         let mut gone = self.gone.borrow_mut();
@@ -214,9 +229,7 @@ impl Worker {
     pub(crate) fn tick(&self, ticks: u32) {
         self.deadlines.sweep();
         self.look_at_the_clock();
-        if let Some(log) = &self.log {
-            log.flush();
-        }
+        self.logs.borrow().flush();
         self.for_each_cluster(Cluster::tick);
         if ticks.is_multiple_of(PRUNE_TICKS) {
             let now = self.now();
@@ -350,6 +363,7 @@ impl Worker {
             memory.answer.out.clear();
             memory.bytes.shrink_to(16 << 10);
             memory.answer.out.shrink_to(32 << 10);
+            memory.answer.head_bytes.shrink_to(16 << 10);
             memories.push(memory);
         }
     }

@@ -215,7 +215,8 @@ impl Process {
             }
             Order::Reload(asker) => self.reload(asker),
             Order::Reopen(asker) => {
-                asker.answer(Err("this version does not open its logs anew".into()));
+                self.running.reopen_logs();
+                asker.answer(Ok("access logs are opened anew".into()));
             }
             Order::Upgrade(asker) => self.begin_upgrade(asker),
         }
