@@ -37,7 +37,7 @@ use crate::nearest::nearest;
 use crate::shape::TextOr;
 use crate::source::Place;
 use crate::tree::Text;
-use narrows_plan::{Endpoint, Plan, Settings, UpstreamId};
+use narrows_plan::{Account, Endpoint, File, Plan, Settings, UpstreamId};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl Lowering<'_> {
         let mut settings = Settings::default();
         let mut seen: HashMap<&str, Place> = HashMap::new();
         let (mut access_log, mut log_format) = (None, None);
-        for (file, _) in files {
+        for (file, folder) in files {
             let Some(written) = &file.settings else { continue };
             for (key, place) in &written.keys {
                 if let Some(first) = seen.insert(key, *place) {
@@ -157,11 +157,28 @@ impl Lowering<'_> {
             if let Some(zone) = &written.zone {
                 settings.zone = Some(zone.text.as_str().into());
             }
+            if let Some(user) = &written.user {
+                settings.user = Some(self.account(user));
+            }
+            if let Some(group) = &written.group {
+                settings.group = Some(self.account(group));
+            }
+            if let Some(timeout) = written.upgrade_timeout {
+                settings.upgrade_timeout = timeout.0;
+            }
+            if let Some(file) = &written.pid_file {
+                let origin = self.reporter.sources.origin(file.place);
+                settings.pid_file = Some(File { path: folder.join(&file.text), origin });
+            }
         }
         if let Some(written) = access_log {
             settings.access_logs = self.access_logs(written, log_format);
         }
         settings
+    }
+
+    fn account(&self, name: &Text) -> Account {
+        Account { name: name.text.as_str().into(), origin: self.reporter.sources.origin(name.place) }
     }
 
     /// The upstream that a text names.

@@ -97,5 +97,13 @@ table! {
         log_format: OrTable<LogFormat, FormatTable> = "text",
         /// Where this process stands, for upstreams with `prefer_zone`.
         zone: Text = OPTIONAL,
+        /// User that the process becomes once its sockets are bound, by name or number. It has to be started as root.
+        user: Text = OPTIONAL,
+        /// Group that the process becomes, by name or number [default: the user's own].
+        group: Text = OPTIONAL,
+        /// File that holds the number of the process while it serves.
+        pid_file: Text = OPTIONAL,
+        /// How long a process that is to take over in an upgrade may take until it serves; then it is ended, and nothing has happened.
+        upgrade_timeout: Duration = time(defaults::UPGRADE_TIMEOUT),
     }
 }

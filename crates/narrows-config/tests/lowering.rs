@@ -317,3 +317,18 @@ upstreams:
     let versions: Vec<_> = plan.upstreams.iter().map(|upstream| upstream.proxy_protocol).collect();
     assert_eq!(versions, [None, Some(ProxyProtocolVersion::V1), Some(ProxyProtocolVersion::V2)]);
 }
+
+#[test]
+fn the_process_is_told_who_it_becomes_and_where_its_number_stands() {
+    let plan = plan(
+        "settings: { user: www-data, group: \"33\", pid_file: narrows.pid }\n\
+         listeners: { web: { bind: ':80', routes: [{ respond: { status: 204 } }] } }",
+    );
+    let settings = &plan.settings;
+    let named = |account: &Option<narrows_plan::Account>| account.as_ref().map(|one| one.name.to_string());
+    assert_eq!(named(&settings.user), Some("www-data".to_owned()));
+    assert_eq!(named(&settings.group), Some("33".to_owned()));
+    let file = settings.pid_file.as_ref().expect("it was written");
+    assert_eq!(file.path, Path::new("./narrows.pid"), "relative to the configuration");
+    assert_eq!((file.origin.line, file.origin.column), (1, 52));
+}

@@ -62,7 +62,7 @@ pub use proxy_protocol::{ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion}
 pub use retry::{RetryConditions, RetryPolicy};
 pub use route::{Action, FixedResponse, HeaderEdit, Mirror, PathRewrite, Redirect, Route, Split};
 pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
-pub use settings::Settings;
+pub use settings::{Account, Settings};
 pub use stickiness::{CookieMode, CookieValue, SameSite, StickBy, StickTable, Stickiness, StickyCookie};
 pub use template::{Part, Template};
 pub use tls::{

@@ -24,6 +24,7 @@ mod metering;
 mod mirror;
 mod outgoing;
 mod preface;
+mod pulse;
 mod queueing;
 mod record;
 mod request;
@@ -46,6 +47,7 @@ pub use explain::{
 };
 pub use fault::{Advice, Cause, Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
+pub use pulse::Pulse;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
 pub use sticky::{BadSecret, check_secrets};

@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
+    /// Whether another process has the listening sockets.
+    replaced: Cell<bool>,
     open: Cell<usize>,
     all_closed: Notify,
     unix: Cell<u64>,
@@ -125,6 +127,7 @@ impl Worker {
             asked: Asked::default(),
             link,
             draining: Cell::new(false),
+            replaced: Cell::new(false),
             open: Cell::new(0),
             all_closed: Notify::new(),
             unix: Cell::new(0),
@@ -243,9 +246,10 @@ impl Worker {
         }
     }
 
-    /// Begins to drain: idle connections close.
-    pub(crate) fn drain(&self) {
+    /// Begins to drain: idle connections close; where another process has the sockets, they close after their next request.
+    pub(crate) fn drain(&self, is_replaced: bool) {
         self.draining.set(true);
+        self.replaced.set(is_replaced);
         self.shed();
         self.deadlines.wake_all();
     }
@@ -282,6 +286,11 @@ impl Worker {
         self.draining.get()
     }
 
+    /// Whether connections end on which nothing was asked for yet: the process ends. After an upgrade there is time, and a request may be on its way.
+    pub(crate) fn is_hurrying(&self) -> bool {
+        self.draining.get() && !self.replaced.get()
+    }
+
     /// The configuration in force.
     pub(crate) fn generation(&self) -> Rc<Generation> {
         Rc::clone(&self.generation.borrow())
@@ -307,6 +316,11 @@ impl Worker {
     /// Whether what was accepted there is to end as soon as nothing runs on it: the worker drains, or the listener is gone.
     pub(crate) fn is_leaving(&self, place: Place) -> bool {
         self.is_draining() || self.generation.borrow().listener(place.listener).is_none()
+    }
+
+    /// Whether an idle connection that was accepted there is to end now, without another request.
+    pub(crate) fn is_dismissing(&self, place: Place) -> bool {
+        self.is_hurrying() || self.generation.borrow().listener(place.listener).is_none()
     }
 
     /// The last tick.
