@@ -170,6 +170,40 @@ impl Narrows {
         self.program.pid()
     }
 
+    /// The numbers of all processes that run its configuration and have not ended: after an upgrade there are two for a while.
+    #[track_caller]
+    pub fn processes(&self) -> Vec<u32> {
+        let file = self.folder.join("narrows.yaml");
+        let all = std::fs::read_dir("/proc").expect("Linux has /proc");
+        let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        // Of a process that has ended and that nobody waited for yet, the command line is empty.
+        let is_one = |pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).split('\0').any(|word| word == file))
+        };
+        let mut found: Vec<u32> = numbers.filter(is_one).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Asks process `pid` to hand over to a new one, waits until that one alone accepts, and returns its number.
+    #[track_caller]
+    pub fn upgrade(&self, pid: u32) -> u32 {
+        let before = self.processes();
+        let handed = || self.output().matches("; this one finishes what runs").count();
+        let count = handed();
+        self.signal_to(pid, "USR2");
+        crate::deadline::until("a new process takes over", || handed() > count);
+        let new = self.processes().into_iter().find(|pid| !before.contains(pid));
+        new.unwrap_or_else(|| panic!("no new process in {before:?}\n{}", self.output()))
+    }
+
+    /// Sends a signal to one of its processes.
+    #[track_caller]
+    pub fn signal_to(&self, pid: u32, signal: &str) {
+        crate::program::output_of(Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()));
+    }
+
     /// The most memory that it ever held, in KiB.
     #[track_caller]
     pub fn peak_memory_kib(&self) -> u64 {
@@ -183,6 +217,12 @@ impl Narrows {
 impl Drop for Narrows {
     fn drop(&mut self) {
         let output = self.output();
+        if output.contains("narrows: upgrade: starting") {
+            // Who took over is not a child of this test.
+            for pid in self.processes().into_iter().filter(|pid| *pid != self.pid()) {
+                let _ = crate::program::run(Command::new("kill").args(["-KILL", &pid.to_string()]));
+            }
+        }
         if output.contains("panicked at") && !thread::panicking() {
             panic!("the proxy panicked:\n{output}");
         }

@@ -1,7 +1,10 @@
 //! A new process takes over from the old one while traffic flows.
 
 use narrows_conformance::backend::ok;
-use narrows_conformance::{Backend, Connection, DatagramClient, DatagramServer, Folder, Narrows, until};
+use narrows_conformance::{
+    Backend, Connection, DatagramClient, DatagramServer, Folder, Narrows, output_of, until,
+};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,37 +23,12 @@ fn get(connection: &mut Connection) -> String {
     connection.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text()
 }
 
-/// The processes that run this configuration.
-fn processes(narrows: &Narrows) -> Vec<u32> {
-    let folder = narrows.folder.path().display().to_string();
-    let all = std::fs::read_dir("/proc").expect("Linux has /proc");
-    let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let is_ours = |pid: &u32| {
-        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.contains(&folder) && line.contains("run\0")
-        })
-    };
-    numbers.filter(is_ours).collect()
-}
-
-/// Ends what took over, whatever becomes of the test.
-struct Successors<'a>(&'a Narrows);
-
-impl Drop for Successors<'_> {
-    fn drop(&mut self) {
-        for pid in processes(self.0).into_iter().filter(|pid| *pid != self.0.pid()) {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-        }
-    }
-}
-
 #[test]
 fn no_request_fails_and_flows_go_on_while_a_new_process_takes_over() {
     let (server, echo) = (Backend::respond(|_| ok("ok")), Backend::echo());
     let further = "  flow: { bind: \"127.0.0.1:0\", protocol: tcp, upstream: echo }\n";
     let yaml = to(&server, further) + &format!("  echo: {{ endpoints: [{}] }}\n", echo.address());
-    let mut narrows = Narrows::start(&yaml);
+    let narrows = Narrows::start(&yaml);
     let mut flow = narrows.connect("flow");
     flow.send("before");
     flow.read_until(b"before");
@@ -72,9 +50,8 @@ fn no_request_fails_and_flows_go_on_while_a_new_process_takes_over() {
         .collect();
     let first = narrows.pid();
     narrows.signal("USR2");
-    let _successors = Successors(&narrows);
     until("the old one drains", || narrows.output().contains(TAKEN));
-    let second = processes(&narrows).into_iter().find(|pid| *pid != first).expect("there is a new process");
+    let second = narrows.processes().into_iter().find(|pid| *pid != first).expect("there is a new process");
     // The old one serves its flow still; everything new is the new one's.
     for number in 0..20 {
         flow.send(format!("after {number}"));
@@ -85,15 +62,9 @@ fn no_request_fails_and_flows_go_on_while_a_new_process_takes_over() {
     let requests: u32 = clients.into_iter().map(|client| client.join().expect("no request failed")).sum();
     assert!(requests > 20, "{requests}");
     drop(flow);
-    until("the old one is gone", || {
-        !processes(&narrows).contains(&first) || {
-            std::fs::read_to_string(format!("/proc/{first}/stat")).is_ok_and(|stat| stat.contains(") Z "))
-        }
-    });
-    assert!(processes(&narrows).contains(&second));
+    until("the old one is gone", || !narrows.processes().contains(&first));
+    assert!(narrows.processes().contains(&second));
     assert_eq!(get(&mut narrows.web()), "ok");
-    drop(_successors);
-    let _ = narrows.wait_for_exit();
 }
 
 #[test]
@@ -102,11 +73,10 @@ fn a_new_process_that_cannot_serve_changes_nothing() {
     let narrows = Narrows::start(&to(&server, ""));
     narrows.folder.write("narrows.yaml", "listeners: { web: { bind: nowhere } }");
     narrows.signal("USR2");
-    let _successors = Successors(&narrows);
     until("it is told", || narrows.output().contains("upgrade failed, this process goes on"));
     assert!(!narrows.output().contains(TAKEN), "{}", narrows.output());
     assert_eq!(get(&mut narrows.web()), "ok");
-    until("the new one is gone", || processes(&narrows) == [narrows.pid()]);
+    until("the new one is gone", || narrows.processes() == [narrows.pid()]);
 }
 
 #[test]
@@ -121,12 +91,9 @@ fn unix_sockets_and_datagrams_go_over_too() {
     let yaml = to(&server, &further) + &format!("  udp: {{ endpoints: [\"{}\"] }}\n", datagrams.address());
     let narrows = Narrows::start_in(folder, &yaml, &["--workers", "2"]);
     narrows.signal("USR2");
-    let _successors = Successors(&narrows);
     until("the old one drains", || narrows.output().contains(TAKEN));
     let first = narrows.pid();
-    until("the old one is gone", || {
-        std::fs::read_to_string(format!("/proc/{first}/stat")).is_ok_and(|stat| stat.contains(") Z "))
-    });
+    until("the old one is gone", || !narrows.processes().contains(&first));
     assert_eq!(get(&mut narrows.connect("local")), "ok");
     let client = DatagramClient::new(narrows.address("udp"));
     assert_eq!(client.exchange("?"), b"one ?");
@@ -142,7 +109,6 @@ fn the_process_file_tells_who_serves() {
     let told = || std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u32>().ok());
     assert_eq!(told(), Some(narrows.pid()));
     narrows.signal("USR2");
-    let _successors = Successors(&narrows);
     until("another one serves", || told().is_some_and(|pid| pid != narrows.pid()));
     assert_eq!(get(&mut narrows.web()), "ok");
 }
@@ -169,4 +135,178 @@ fn a_manager_is_told_that_it_serves_reloads_and_stops() {
     until_told("READY=1");
     narrows.signal("TERM");
     until_told("STOPPING=1");
+}
+
+#[test]
+fn a_second_upgrade_works_while_the_first_process_still_drains() {
+    let (server, echo) = (Backend::respond(|_| ok("ok")), Backend::echo());
+    let further = "  flow: { bind: \"127.0.0.1:0\", protocol: tcp, upstream: echo }\n";
+    let yaml = to(&server, further) + &format!("  echo: {{ endpoints: [{}] }}\n", echo.address());
+    let narrows = Narrows::start(&yaml);
+    let first = narrows.pid();
+    let mut pid = first;
+    let mut flows = Vec::new();
+    for number in 0..3 {
+        let mut flow = narrows.connect("flow");
+        flow.send(format!("flow {number}"));
+        flow.read_until(format!("flow {number}").as_bytes());
+        flows.push(flow);
+        pid = narrows.upgrade(pid);
+        assert_eq!(get(&mut narrows.web()), "ok");
+    }
+    assert_eq!(narrows.processes().len(), 4, "each of the three old ones has a flow");
+    for flow in &mut flows {
+        flow.send("still here");
+        flow.read_until(b"still here");
+    }
+    narrows.signal("USR2");
+    until("who drains does not hand over again", || narrows.output().contains("this process ends already"));
+    drop(flows);
+    until("all old ones are gone", || narrows.processes() == [pid]);
+}
+
+#[test]
+fn a_connection_that_is_kept_alive_is_served_once_more_and_told_to_close() {
+    let server = Backend::respond(|_| ok("ok"));
+    let narrows = Narrows::start(&to(&server, ""));
+    let (mut used, mut fresh) = (narrows.web(), narrows.web());
+    assert_eq!(get(&mut used), "ok");
+    // The old process has accepted it before this one.
+    assert_eq!(get(&mut narrows.web()), "ok");
+    narrows.upgrade(narrows.pid());
+    for connection in [&mut used, &mut fresh] {
+        let answer = connection.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.text(), "ok");
+        assert!(answer.lists("connection", "close"), "{}", answer.head);
+        connection.expect_end();
+    }
+    let first = narrows.pid();
+    until("nothing holds the old one", || !narrows.processes().contains(&first));
+}
+
+/// How many workers a process has.
+fn workers(pid: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("worker-")).count()
+}
+
+#[test]
+fn the_new_process_may_have_more_or_fewer_workers() {
+    let (server, datagrams) = (Backend::respond(|_| ok("ok")), DatagramServer::named("one"));
+    let further = "  udp: { bind: \"127.0.0.1:0\", protocol: udp, upstream: udp }\n";
+    let yaml = to(&server, further) + &format!("  udp: {{ endpoints: [\"{}\"] }}\n", datagrams.address());
+    let with = |workers: usize| yaml.replace("drain: 20s", &format!("drain: 20s, workers: {workers}"));
+    let narrows = Narrows::start_in(Folder::new(), &with(1), &[]);
+    let mut pid = narrows.pid();
+    for count in [4, 2, 1, 3] {
+        narrows.folder.write("narrows.yaml", with(count));
+        pid = narrows.upgrade(pid);
+        until("the old one is gone", || narrows.processes() == [pid]);
+        assert_eq!(workers(pid), count);
+        // Connections and datagrams are spread over all sockets; each of them has somebody who takes them.
+        for _ in 0..32 {
+            assert_eq!(get(&mut narrows.web()), "ok");
+            assert_eq!(DatagramClient::new(narrows.address("udp")).exchange("?"), b"one ?");
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_is_gone_and_one_that_is_new_change_hands_with_the_configuration() {
+    let server = Backend::respond(|_| ok("ok"));
+    let folder = Folder::new();
+    let (old, new) = (folder.join("old.sock"), folder.join("new.sock"));
+    let with = |path: &str| to(&server, &format!("  local: {{ bind: \"unix:{path}\", upstream: app }}\n"));
+    let narrows = Narrows::start_in(folder, &with(&old), &["--workers", "2"]);
+    narrows.folder.write("narrows.yaml", with(&new));
+    let pid = narrows.upgrade(narrows.pid());
+    assert_eq!(get(&mut Connection::connect(&format!("unix:{new}"))), "ok");
+    until("the file of the one that is gone is removed", || !Path::new(&old).exists());
+    until("the old process is gone", || narrows.processes() == [pid]);
+    assert_eq!(get(&mut Connection::connect(&format!("unix:{new}"))), "ok");
+    narrows.signal_to(pid, "TERM");
+    until("the file goes with its owner", || !Path::new(&new).exists());
+}
+
+#[test]
+fn the_addresses_of_the_metrics_go_over_too() {
+    let server = Backend::respond(|_| ok("ok"));
+    let yaml = to(&server, "") + "metrics: { bind: \"127.0.0.1:0\" }\n";
+    let narrows = Narrows::start(&yaml);
+    let line = |output: &str| {
+        let found =
+            output.lines().find_map(|line| line.strip_prefix("narrows: metrics on ").map(str::to_owned));
+        found.expect("it says where")
+    };
+    let address = line(&narrows.output());
+    let pid = narrows.upgrade(narrows.pid());
+    until("the old one is gone", || narrows.processes() == [pid]);
+    let answer = Connection::connect(&address).exchange("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn a_program_that_was_replaced_is_started_from_its_path_and_one_that_hangs_is_ended() {
+    let server = Backend::respond(|_| ok("ok"));
+    let folder = Folder::new();
+    let (program, beside) = (folder.join("narrows"), folder.join("beside"));
+    let install = |from: &dyn Fn()| {
+        from();
+        std::fs::rename(&beside, &program).expect("a file can be moved");
+    };
+    let good = || {
+        let copied = std::fs::copy(narrows_conformance::narrows::binary(), &beside);
+        assert!(copied.expect("the program can be copied") > 0);
+    };
+    let script = |text: &str| {
+        std::fs::write(&beside, text).expect("a file can be written");
+        output_of(Command::new("chmod").args(["+x", &beside]));
+    };
+    install(&good);
+    let mut command = Command::new(&program);
+    command.args(["run", "--workers", "1"]);
+    let yaml = to(&server, "").replace("drain: 20s", "drain: 20s, upgrade_timeout: 300ms");
+    let narrows = Narrows::start_with(command, folder, &yaml);
+    let goes_on = |why: &str| {
+        narrows.signal("USR2");
+        until(why, || narrows.output().contains(why));
+        assert_eq!(get(&mut narrows.web()), "ok");
+        until("nothing is left of it", || narrows.processes() == [narrows.pid()]);
+    };
+    install(&|| script("#!/bin/sh\nexec tail -f /dev/null \"$4\"\n"));
+    goes_on("the new process was not ready within 300ms");
+    install(&|| script("#!/bin/sh\nexit 3\n"));
+    goes_on("the new process ended before it was ready (exit status: 3)");
+    std::fs::remove_file(&program).expect("the file is there");
+    goes_on("cannot start");
+    // The file that this process runs from is gone by now; another one is at its path.
+    narrows.folder.write("narrows.yaml", yaml.replace("300ms", "20s"));
+    install(&good);
+    narrows.signal("HUP");
+    until("it has reloaded", || narrows.output().contains("reloaded; configuration"));
+    let pid = narrows.upgrade(narrows.pid());
+    until("the old one is gone", || narrows.processes() == [pid]);
+    assert_eq!(get(&mut narrows.web()), "ok");
+}
+
+#[test]
+fn programs_of_health_checks_get_no_socket_and_no_word_of_the_upgrade() {
+    let server = Backend::respond(|_| ok("ok"));
+    let folder = Folder::new();
+    let told = folder.join("told");
+    let script = format!("(ls -l /proc/$$/fd; env) > {told}.new && mv {told}.new {told}");
+    let script = folder.write("check.sh", script);
+    let check = format!("health: {{ command: [/bin/sh, {script}], interval: 100ms }} }}");
+    let yaml = to(&server, "").replacen("] }", &format!("], {check}"), 1);
+    let narrows = Narrows::start_in(folder, &yaml, &["--workers", "2"]);
+    let pid = narrows.upgrade(narrows.pid());
+    until("the old one is gone", || narrows.processes() == [pid]);
+    let _ = std::fs::remove_file(&told);
+    until("a check of the new process runs", || Path::new(&told).exists());
+    let told = std::fs::read_to_string(&told).unwrap();
+    assert!(told.contains("/dev/null") && told.contains("NARROWS_ENDPOINT="), "{told}");
+    for word in ["socket:", "memfd", "NARROWS_HANDOVER"] {
+        assert!(!told.contains(word), "{word} in {told}");
+    }
 }

@@ -95,6 +95,9 @@ pub enum StartError {
     /// The system gives no thread to look at the files of certificates.
     #[error("cannot watch the certificates: {0}")]
     Reloading(#[source] io::Error),
+    /// More than one of these.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<StartError>),
     /// The system gives no thread.
     #[error(transparent)]
     Thread(#[from] SpawnError),
@@ -103,11 +106,22 @@ pub enum StartError {
     ControlEnded,
 }
 
+impl StartError {
+    /// All of them as one; nothing, where there is none.
+    pub(crate) fn of_all(mut all: Vec<StartError>) -> Result<(), StartError> {
+        match all.len() {
+            0 => Ok(()),
+            1 => all.pop().map_or(Ok(()), Err),
+            _ => Err(StartError::Several(all)),
+        }
+    }
+}
+
 impl Server {
     /// Opens the access log and binds every address for `workers` workers. `tls` was loaded from the plan.
     ///
     /// # Errors
-    /// The first thing that cannot be had; everything else is let go of.
+    /// What cannot be had: of files all, then of addresses all. Everything else is let go of.
     pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
         Server::bind_with(plan, tls, workers, Vec::new())
     }
@@ -123,9 +137,16 @@ impl Server {
         workers: usize,
         passed: Vec<Passed>,
     ) -> Result<Server, StartError> {
-        let stores = StickyStores::new(&plan, None)?;
-        let explain = explain_key(&plan)?;
-        let logs = LogSinks::open(&plan.settings, None)?;
+        let stores = StickyStores::new(&plan, None).map_err(StartError::from);
+        let explain = explain_key(&plan);
+        let logs = LogSinks::open(&plan.settings, None).map_err(StartError::from);
+        let (stores, explain, logs) = match (stores, explain, logs) {
+            (Ok(stores), Ok(explain), Ok(logs)) => (stores, explain, logs),
+            (stores, explain, logs) => {
+                let all = [stores.err(), explain.err(), logs.err()];
+                return Err(StartError::Several(all.into_iter().flatten().collect()));
+            }
+        };
         let workers = workers.max(1);
         let mut keys = ListenerKeys::default();
         let named = keys.of(&plan);

@@ -57,7 +57,7 @@ impl Sockets {
     /// Opens what the plan listens on for `workers` workers. What is open already is taken over; nothing of `self` changes.
     ///
     /// # Errors
-    /// The first address that cannot be listened on; what was opened here is closed again.
+    /// Every address that cannot be listened on; what was opened here is closed again.
     pub(crate) fn renew(
         &self,
         plan: &Plan,
@@ -82,16 +82,18 @@ impl Sockets {
             }
         }
         let mut open = Vec::with_capacity(wanted.len());
+        let mut failed = Vec::new();
         for ((listener, key, bind, origin), taken) in wanted.into_iter().zip(taken) {
             let opened = match taken {
                 Some(taken) => taken,
-                None => {
-                    Arc::new(Open::new(listener, key, bind, workers).map_err(|source| StartError::Bind {
-                        place: plan.locate(origin),
-                        listener: listener.name.to_string(),
-                        source,
-                    })?)
-                }
+                None => match Open::new(listener, key, bind, workers) {
+                    Ok(opened) => Arc::new(opened),
+                    Err(source) => {
+                        let (place, listener) = (plan.locate(origin), listener.name.to_string());
+                        failed.push(StartError::Bind { place, listener, source });
+                        continue;
+                    }
+                },
             };
             let local_port = match &opened.bind {
                 Bind::Socket(address) => address.port(),
@@ -99,6 +101,7 @@ impl Sockets {
             };
             open.push((Place { listener: key, local_port }, opened));
         }
+        StartError::of_all(failed)?;
         Ok(Sockets { open })
     }
 

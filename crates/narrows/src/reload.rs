@@ -49,7 +49,7 @@ impl Reloader {
         let workers = plan.settings.workers;
         let before = self.running.bound();
         let changes = plan.changes_from(&self.running.plan());
-        let opened = self.scraping.open(&plan)?;
+        let opened = self.scraping.open(&plan, Vec::new())?;
         self.running.apply(plan, tls).map_err(|error| error.to_string())?;
         self.scraping.serve(&self.running.plan(), opened, &self.running)?;
         let now = self.running.bound();

@@ -2,11 +2,15 @@
 
 use narrows_plan::{Bind, Plan};
 use narrows_proxy::Running;
+use narrows_runtime::{Passed, Shared, Transport};
 use narrows_wire::http1::{FieldName, HeadLimits, Method, Progress, RequestHead, parse_request};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use socket2::Socket;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -26,31 +30,60 @@ pub(crate) struct Scraping {
     doors: Mutex<HashMap<Bind, Door>>,
 }
 
+/// The name under which these sockets are passed on to a new process; no listener can have it.
+const PASSED_AS: &str = "/metrics";
+
 /// An address that is listened on.
 struct Door {
-    socket: Socket,
+    socket: Arc<Socket>,
     bind: Bind,
+    /// Closing it makes the thread return. The socket itself is not shut down: another process may have it as well.
+    stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
+    /// Whether no other process listens there as well.
+    is_ours: bool,
 }
 
 /// Addresses that are listened on and not served yet.
-pub(crate) struct Opened(Vec<(Bind, Socket, Bind)>);
+pub(crate) struct Opened(Vec<Open>);
+
+/// One of them.
+struct Open {
+    written: Bind,
+    bind: Bind,
+    socket: Socket,
+    was_passed: bool,
+}
+
+/// Whether sockets that were passed on are those of the metrics.
+pub(crate) fn are_of_metrics(passed: &Passed) -> bool {
+    &*passed.listener == PASSED_AS
+}
 
 impl Scraping {
-    /// Listens on the addresses of a plan that are not listened on yet.
+    /// Listens on the addresses of a plan that are not listened on yet, with sockets that were passed on where there are some.
     ///
     /// # Errors
     /// A sentence about the first one that cannot be had; the others are let go of.
-    pub(crate) fn open(&self, plan: &Plan) -> Result<Opened, String> {
+    pub(crate) fn open(&self, plan: &Plan, mut passed: Vec<Passed>) -> Result<Opened, String> {
         let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         let mut opened = Vec::new();
         for (bind, origin) in plan.metrics.binds.iter().filter(|_| plan.metrics.is_on) {
             if doors.contains_key(bind) {
                 continue;
             }
+            let known = passed.iter().position(|passed| passed.written == *bind);
+            let known = known.and_then(|known| passed.swap_remove(known).sockets.pop());
+            if let Some(socket) = known {
+                let address = socket.local_addr().ok().and_then(|address| address.as_socket());
+                let (written, bind) = (bind.clone(), address.map_or_else(|| bind.clone(), Bind::Socket));
+                opened.push(Open { written, bind, socket, was_passed: true });
+                continue;
+            }
             let bound = narrows_runtime::bind(bind, 1)
                 .map_err(|error| format!("{}: metrics: {error}", plan.locate(*origin)))?;
-            opened.extend(bound.sockets.into_iter().next().map(|socket| (bind.clone(), socket, bound.bind)));
+            let open = |socket| Open { written: bind.clone(), bind: bound.bind, socket, was_passed: false };
+            opened.extend(bound.sockets.into_iter().next().map(open));
         }
         Ok(Opened(opened))
     }
@@ -64,43 +97,79 @@ impl Scraping {
         let is_wanted =
             |bind: &Bind| plan.metrics.is_on && plan.metrics.binds.iter().any(|(wanted, _)| wanted == bind);
         doors.retain(|written, _| is_wanted(written));
-        for (written, socket, bind) in opened.0 {
-            crate::say(&format!("narrows: metrics on {bind}"));
-            let door = Door::open(socket, bind, Arc::clone(running));
+        for open in opened.0 {
+            crate::say(&format!("narrows: metrics on {}", open.bind));
+            let written = open.written.clone();
+            let door = Door::open(open, Arc::clone(running));
             doors.insert(written, door.map_err(|error| format!("metrics: {error}"))?);
         }
         Ok(())
     }
+
+    /// The sockets, for a process that is to take over.
+    pub(crate) fn passing(&self) -> Vec<Shared> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let passing = doors.iter().map(|(written, door)| Shared {
+            listener: PASSED_AS.into(),
+            transport: Transport::Stream,
+            written: written.clone(),
+            managed: false,
+            sockets: vec![Arc::clone(&door.socket)],
+        });
+        passing.collect()
+    }
+
+    /// No other process listens here any more.
+    pub(crate) fn own(&self) {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.values_mut().for_each(|door| door.is_ours = true);
+    }
+
+    /// Answers nobody any more: another process does, on the same sockets.
+    pub(crate) fn hand_over(&self) {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.values_mut().for_each(|door| door.is_ours = false);
+        doors.clear();
+    }
 }
 
 impl Door {
-    fn open(socket: Socket, bind: Bind, running: Arc<Running>) -> io::Result<Door> {
-        socket.set_nonblocking(false)?;
-        let listening = socket.try_clone()?;
+    fn open(open: Open, running: Arc<Running>) -> io::Result<Door> {
+        let Open { bind, socket, was_passed, .. } = open;
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(socket);
+        let (stopped, stop) = io::pipe()?;
+        let listening = Arc::clone(&socket);
         let thread = std::thread::Builder::new()
             .name("metrics".to_owned())
-            .spawn(move || accept(&listening, &running))?;
-        Ok(Door { socket, bind, thread: Some(thread) })
+            .spawn(move || accept(&listening, &stopped.into(), &running))?;
+        let (stop, thread) = (Some(stop.into()), Some(thread));
+        Ok(Door { socket, bind, stop, thread, is_ours: !was_passed })
     }
 }
 
 impl Drop for Door {
     fn drop(&mut self) {
-        // It makes the thread return from its waiting.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        self.stop = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        if let Bind::Unix(path) = &self.bind {
+        if let (Bind::Unix(path), true) = (&self.bind, self.is_ours) {
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// Takes scrapers until the socket is shut down.
-fn accept(socket: &Socket, running: &Arc<Running>) {
+/// Takes scrapers until the other end of `stopped` is closed.
+fn accept(socket: &Socket, stopped: &OwnedFd, running: &Arc<Running>) {
     let inside = Arc::new(AtomicUsize::new(0));
     loop {
+        let mut awaited = [PollFd::new(socket, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+        match poll(&mut awaited, None) {
+            Ok(_) if !awaited[1].revents().is_empty() => return,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => std::thread::sleep(PAUSE),
+        }
         match socket.accept() {
             Ok((client, _)) => {
                 if inside.fetch_add(1, Ordering::Relaxed) >= SCRAPERS {
@@ -117,8 +186,8 @@ fn accept(socket: &Socket, running: &Arc<Running>) {
                     inside.fetch_sub(1, Ordering::Relaxed);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Another process that has the socket was faster.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => std::thread::sleep(PAUSE),
         }
     }

@@ -8,7 +8,7 @@ use crate::preflight::Becoming;
 use crate::program::Program;
 use crate::reload::Reloader;
 use crate::say;
-use crate::scrape::Scraping;
+use crate::scrape::{self, Scraping};
 use crate::upgrade::{Decision, Upgrade};
 use crate::watchdog;
 use narrows_proxy::{Running, Server};
@@ -72,7 +72,6 @@ struct Process {
     draining: bool,
     interrupts: u32,
     /// Where the metrics are told.
-    #[allow(dead_code, reason = "it ends with the process")]
     scraping: Arc<Scraping>,
 }
 
@@ -108,7 +107,8 @@ impl Serving {
             Orders::catch().map_err(uncaught)?
         };
         let scraping = Arc::new(Scraping::default());
-        let opened = scraping.open(&plan)?;
+        let (of_metrics, sockets) = sockets.into_iter().partition(scrape::are_of_metrics);
+        let opened = scraping.open(&plan, of_metrics)?;
         let server = Server::bind_with(plan, tls, workers, sockets).map_err(|error| error.to_string())?;
         if let Some(Becoming { identity, keeps_low_ports }) = &becoming {
             let unable = |error| format!("cannot become user {}: {error}", identity.user);
@@ -119,12 +119,6 @@ impl Serving {
         let running = Arc::new(server.start().map_err(|error| error.to_string())?);
         let is_readable = source.files.is_some();
         let reloader = Reloader::new(source.files, &running, &scraping);
-        let pid_file = match &pid_file {
-            Some(file) => Some(PidFile::write(&file.path).map_err(|error| {
-                format!("cannot write the process number to {}: {error}", file.path.display())
-            })?),
-            None => None,
-        };
         let manager = Manager::of_environment().map(Arc::new);
         let took_over = predecessor.is_some();
         if let (Some(manager), Some(interval)) = (&manager, watchdog_interval(took_over)) {
@@ -135,10 +129,18 @@ impl Serving {
             say(&format!("narrows: listening on {socket}"));
         }
         scraping.serve(&running.plan(), opened, &running)?;
+        // Last, because the process that this one takes over from has its own there as long as anything may go wrong.
+        let pid_file = match &pid_file {
+            Some(file) => Some(PidFile::write(&file.path).map_err(|error| {
+                format!("cannot write the process number to {}: {error}", file.path.display())
+            })?),
+            None => None,
+        };
         if let Some(predecessor) = predecessor.take() {
             predecessor.ready();
         }
         running.own_sockets();
+        scraping.own();
         if let Some(manager) = &manager {
             manager.ready("serving");
         }
@@ -268,7 +270,9 @@ impl Process {
                 let limit = self.running.plan().settings.upgrade_timeout;
                 let guardian = self.guardian.as_ref();
                 say(&format!("narrows: upgrade: starting {}", program.path().display()));
-                Upgrade::begin(program, &self.running, guardian, limit, asker)
+                let mut sockets = self.running.passing();
+                sockets.extend(self.scraping.passing());
+                Upgrade::begin(program, &sockets, guardian, limit, asker)
             }
             (false, _) => Err((
                 asker,
@@ -303,6 +307,7 @@ impl Process {
         let Some((child, asker)) = upgrade.succeed() else { return };
         self.draining = true;
         self.running.hand_over();
+        self.scraping.hand_over();
         if let Some(guardian) = &self.guardian
             && let Err(error) = guardian.tell(child.id())
         {

@@ -2,8 +2,7 @@
 
 use crate::orders::{Asker, Outcome};
 use crate::program::Program;
-use narrows_proxy::Running;
-use narrows_runtime::{Guardian, Successor, start_successor};
+use narrows_runtime::{Guardian, Shared, Successor, start_successor};
 use std::io;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -26,18 +25,18 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// Starts the program and passes on the sockets. Needs a runtime around it.
+    /// Starts the program and passes these sockets on. Needs a runtime around it.
     ///
     /// # Errors
     /// Who asked, and why nothing was started.
     pub(crate) fn begin(
         program: &Program,
-        running: &Running,
+        sockets: &[Shared],
         guardian: Option<&Guardian>,
         limit: Duration,
         asker: Asker,
     ) -> Result<Upgrade, (Asker, String)> {
-        let started = start_successor(program.command(), &running.passing(), guardian);
+        let started = start_successor(program.command(), sockets, guardian);
         let begun = started.and_then(|Successor { child, report }| {
             Receiver::from_owned_fd(report).map(|report| (Some(child), report))
         });
