@@ -310,3 +310,32 @@ fn programs_of_health_checks_get_no_socket_and_no_word_of_the_upgrade() {
         assert!(!told.contains(word), "{word} in {told}");
     }
 }
+
+#[test]
+fn operators_ask_for_an_upgrade_and_hear_what_became_of_it() {
+    let server = Backend::respond(|_| ok("ok"));
+    let folder = Folder::new();
+    let admin = format!("unix:{}", folder.join("admin.sock"));
+    let yaml = format!("admin: \"{admin}\"\n") + &to(&server, "");
+    let narrows = Narrows::start_in(folder, &yaml, &["--workers", "1"]);
+    let command = |words: &[&str]| {
+        let mut command = Command::new(narrows_conformance::narrows::binary());
+        let output = command.args(words).args(["--admin", &admin]).output().expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    for _ in 0..2 {
+        let before = narrows.processes();
+        let (is_done, said) = command(&["upgrade"]);
+        assert!(is_done, "{said}");
+        until("the old one is gone", || narrows.processes().len() == 1 && narrows.processes() != before);
+        assert!(command(&["status"]).0, "the new process answers at the same place");
+    }
+    let present = narrows.processes();
+    narrows.folder.write("narrows.yaml", "listeners: { web: { bind: nowhere } }");
+    let (is_done, said) = command(&["upgrade"]);
+    assert!(!is_done && said.contains("this process goes on") && said.contains("nowhere"), "{said}");
+    assert_eq!(narrows.processes(), present);
+    assert!(command(&["status"]).0, "the admin API is still there");
+    assert_eq!(get(&mut narrows.web()), "ok");
+}

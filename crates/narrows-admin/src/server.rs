@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use narrows_plan::{Admin, AdminApi, Bind, Plan};
 use narrows_runtime::{
-    Accepted, Deadlines, Phase, PhaseControl, PhaseWatch, SpawnError, Stream, TICK, accept, phases,
+    Accepted, Deadlines, Identity, Phase, PhaseControl, PhaseWatch, SpawnError, Stream, TICK, accept, phases,
     spawn_thread,
 };
 use narrows_tls::{Acceptor, TlsContexts};
@@ -58,7 +58,9 @@ pub enum AdminError {
     #[error(transparent)]
     Token(#[from] BadToken),
     /// The variable holds what is no address.
-    #[error("NARROWS_ADMIN is `{0}`, which is neither `off` nor an address such as `unix:/run/narrows/admin.sock`")]
+    #[error(
+        "NARROWS_ADMIN is `{0}`, which is neither `off` nor an address such as `unix:/run/narrows/admin.sock`"
+    )]
     Variable(String),
 }
 
@@ -133,6 +135,14 @@ impl AdminServer {
         self.listening.iter().map(|(listening, ..)| &listening.bind)
     }
 
+    /// Gives the sockets to the user that the process becomes.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn give_to(&self, identity: &Identity) -> io::Result<()> {
+        self.listening.iter().try_for_each(|(listening, ..)| listening.give_to(identity))
+    }
+
     /// Answers from now on, on a thread of its own.
     ///
     /// # Errors
@@ -149,6 +159,10 @@ impl AdminServer {
         }
         if !served.is_empty() {
             running.thread = Some(spawn_thread("admin", move || life(served, operations, watched))?);
+        }
+        for listening in &mut running.listening {
+            let name = listening.bind.to_string().into();
+            listening.take_place().map_err(|source| SpawnError { name, source })?;
         }
         Ok(running)
     }
@@ -169,6 +183,14 @@ impl RunningAdmin {
     }
 }
 
+impl RunningAdmin {
+    /// Takes no connection any more: another process does. Answers on their way are finished.
+    pub fn hand_over(&mut self) {
+        self.phase.enter(Phase::Draining);
+        self.listening.clear();
+    }
+}
+
 impl Drop for RunningAdmin {
     fn drop(&mut self) {
         self.phase.enter(Phase::Stopped);
@@ -186,11 +208,7 @@ struct Served {
 }
 
 /// The life of the admin thread.
-async fn life(
-    served: Vec<Served>,
-    operations: Arc<dyn Operations>,
-    mut phase: PhaseWatch,
-) -> io::Result<()> {
+async fn life(served: Vec<Served>, operations: Arc<dyn Operations>, mut phase: PhaseWatch) -> io::Result<()> {
     let api = Rc::new(Api::new(operations));
     let deadlines = Deadlines::new();
     let ticking = spawn_local({
@@ -210,7 +228,7 @@ async fn life(
             deadlines: Rc::clone(&deadlines),
             open: Cell::new(0),
         });
-        let accepting = accept(socket, phase.clone(), move |accepted| {
+        let accepting = accept(socket, phase.clone(), Rc::default(), move |accepted| {
             // Who finds no place, or no descriptor, tries again.
             if let Accepted::Connection(stream, _) = accepted
                 && door.open.get() < CONNECTIONS

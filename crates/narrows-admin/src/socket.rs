@@ -1,11 +1,12 @@
 //! The sockets that the admin API listens on.
 
 use narrows_plan::Bind;
+use narrows_runtime::{Identity, give_socket};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fs::Permissions;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ pub(crate) struct Listening {
     pub(crate) bind: Bind,
     /// Listening, non-blocking.
     pub(crate) socket: Socket,
+    #[allow(dead_code, reason = "it leaves the file system with this")]
     file: Option<SocketFile>,
 }
 
@@ -28,6 +30,8 @@ struct SocketFile {
     path: PathBuf,
     /// Device and number: another file at the same path is another process's.
     identity: (u64, u64),
+    /// Where it goes once this process serves: another one has that place until then.
+    goes_to: Option<PathBuf>,
 }
 
 impl Drop for SocketFile {
@@ -39,7 +43,7 @@ impl Drop for SocketFile {
 }
 
 /// Listens on `bind`. A Unix socket is made beside its place with these permissions and then renamed, so that nobody sees it with others. One
-/// whose owner is gone is replaced; one that answers only where `takes_over` says that its owner hands over.
+/// whose owner is gone is replaced; one that answers only where `takes_over` says that its owner hands over, and then with [`Listening::take_place`].
 ///
 /// # Errors
 /// What the system said; [`ErrorKind::AddrInUse`] when another process has the place.
@@ -68,8 +72,12 @@ fn listen_unix(path: &Path, mode: u32, takes_over: bool) -> io::Result<Listening
     let listener = UnixListener::bind(&beside)?;
     let place = || -> io::Result<SocketFile> {
         std::fs::set_permissions(&beside, Permissions::from_mode(mode))?;
+        if takes_over {
+            let identity = identity(&beside)?;
+            return Ok(SocketFile { path: beside.clone(), identity, goes_to: Some(path.to_owned()) });
+        }
         std::fs::rename(&beside, path)?;
-        Ok(SocketFile { path: path.to_owned(), identity: identity(path)? })
+        Ok(SocketFile { path: path.to_owned(), identity: identity(path)?, goes_to: None })
     };
     let file = place().inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
     listener.set_nonblocking(true)?;
@@ -110,6 +118,32 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 impl Listening {
+    /// Takes the place of the process that hands over. Until then, and when this process ends before, the other one stays there.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn take_place(&mut self) -> io::Result<()> {
+        if let Some(file) = &mut self.file
+            && let Some(place) = file.goes_to.take()
+        {
+            std::fs::rename(&file.path, &place)?;
+            file.path = place;
+        }
+        Ok(())
+    }
+
+    /// Gives the socket and its file to a user: the next process of that user can take its place then.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn give_to(&self, identity: &Identity) -> io::Result<()> {
+        give_socket(&self.socket, identity)?;
+        match &self.file {
+            Some(file) => chown(&file.path, Some(identity.user), Some(identity.group)),
+            None => Ok(()),
+        }
+    }
+
     /// Another handle of the socket for the thread that serves it; the file stays with this.
     pub(crate) fn served(&self) -> io::Result<Socket> {
         self.socket.try_clone()

@@ -7,22 +7,42 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) struct PidFile(PathBuf);
 
-impl PidFile {
-    /// Writes the file beside its place and moves it there: who reads it sees a whole number.
+/// The file beside its place. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl Prepared {
+    /// Moves the file to its place: who reads it there sees a whole number.
     ///
     /// # Errors
     /// What the system said.
-    pub(crate) fn write(path: &Path) -> io::Result<PidFile> {
+    pub(crate) fn place(self) -> io::Result<PidFile> {
+        std::fs::rename(&self.beside, &self.path)?;
+        Ok(PidFile(self.path.clone()))
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // Gone, where it was placed.
+        let _ = std::fs::remove_file(&self.beside);
+    }
+}
+
+impl PidFile {
+    /// Writes the file beside its place, where a process that this one takes over from may have its own.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn prepare(path: &Path) -> io::Result<Prepared> {
         let process = std::process::id();
-        let beside = beside(path, process);
-        let written = std::fs::File::create(&beside)
-            .and_then(|mut file| file.write_all(format!("{process}\n").as_bytes()))
-            .and_then(|()| std::fs::rename(&beside, path));
-        if let Err(error) = written {
-            let _ = std::fs::remove_file(&beside);
-            return Err(error);
-        }
-        Ok(PidFile(path.to_owned()))
+        let prepared = Prepared { beside: beside(path, process), path: path.to_owned() };
+        let mut file = std::fs::File::create(&prepared.beside)?;
+        file.write_all(format!("{process}\n").as_bytes())?;
+        Ok(prepared)
     }
 
     /// Tries whether the file could be written; changes nothing.

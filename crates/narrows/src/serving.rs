@@ -2,6 +2,7 @@
 
 use crate::load::{Files, Ready};
 use crate::notify::{Manager, watchdog_interval};
+use crate::operations::Operated;
 use crate::orders::{Asker, Order, Orders};
 use crate::pid_file::PidFile;
 use crate::preflight::Becoming;
@@ -11,11 +12,13 @@ use crate::say;
 use crate::scrape::{self, Scraping};
 use crate::upgrade::{Decision, Upgrade};
 use crate::watchdog;
+use narrows_admin::{AdminServer, RunningAdmin};
 use narrows_proxy::{Running, Server};
 use narrows_runtime::{Guardian, Passed, Reporter, drop_privileges};
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 use tokio::runtime::{Builder, Runtime};
 
 /// How often it is looked whether the workers have ended.
@@ -70,6 +73,10 @@ struct Process {
     /// The process that took over.
     successor: Option<Child>,
     draining: bool,
+    /// The same, for the admin API.
+    is_draining: Arc<AtomicBool>,
+    /// Answers operators as long as this is the process that serves.
+    admin: RunningAdmin,
     interrupts: u32,
     /// Where the metrics are told.
     scraping: Arc<Scraping>,
@@ -109,10 +116,13 @@ impl Serving {
         let scraping = Arc::new(Scraping::default());
         let (of_metrics, sockets) = sockets.into_iter().partition(scrape::are_of_metrics);
         let opened = scraping.open(&plan, of_metrics)?;
+        let admin =
+            AdminServer::open(&plan, &tls, predecessor.is_some(), |line| say(&format!("narrows: {line}")))
+                .map_err(|error| error.to_string())?;
         let server = Server::bind_with(plan, tls, workers, sockets).map_err(|error| error.to_string())?;
         if let Some(Becoming { identity, keeps_low_ports }) = &becoming {
             let unable = |error| format!("cannot become user {}: {error}", identity.user);
-            server.give_sockets(identity).map_err(unable)?;
+            server.give_sockets(identity).and_then(|()| admin.give_to(identity)).map_err(unable)?;
             drop_privileges(identity, *keeps_low_ports).map_err(unable)?;
         }
         let bound = server.bound();
@@ -129,13 +139,22 @@ impl Serving {
             say(&format!("narrows: listening on {socket}"));
         }
         scraping.serve(&running.plan(), opened, &running)?;
-        // Last, because the process that this one takes over from has its own there as long as anything may go wrong.
-        let pid_file = match &pid_file {
-            Some(file) => Some(PidFile::write(&file.path).map_err(|error| {
-                format!("cannot write the process number to {}: {error}", file.path.display())
-            })?),
-            None => None,
+        let unwritten = |error| format!("cannot write the process number: {error}");
+        let pid_file = pid_file.map(|file| PidFile::prepare(&file.path).map_err(unwritten)).transpose()?;
+        let is_draining = Arc::<AtomicBool>::default();
+        let operated = Operated {
+            running: Arc::clone(&running),
+            commander: orders.commander(),
+            reloader: reloader.clone(),
+            started: SystemTime::now(),
+            is_draining: Arc::clone(&is_draining),
         };
+        let admin = admin.start(Arc::new(operated)).map_err(|error| error.to_string())?;
+        for bind in admin.bound() {
+            say(&format!("narrows: admin API on {bind}"));
+        }
+        // Last, as the place of the admin API: the process that this one takes over from has its own there as long as anything may go wrong.
+        let pid_file = pid_file.map(|file| file.place().map_err(unwritten)).transpose()?;
         if let Some(predecessor) = predecessor.take() {
             predecessor.ready();
         }
@@ -158,6 +177,8 @@ impl Serving {
             upgrade: None,
             successor: None,
             draining: false,
+            is_draining,
+            admin,
             interrupts: 0,
         };
         Ok(Serving { runtime, process })
@@ -208,6 +229,11 @@ impl Process {
     fn obey(&mut self, order: Order) -> Option<End> {
         match order {
             Order::Stop => self.drain(),
+            Order::Drain(asker) if self.draining => asker.answer(Err("this process ends already".into())),
+            Order::Drain(asker) => {
+                self.drain();
+                asker.answer(Ok("the admin API has ordered it".into()));
+            }
             Order::Interrupt => {
                 self.interrupts += 1;
                 if self.interrupts > 1 {
@@ -215,7 +241,7 @@ impl Process {
                 }
                 self.drain();
             }
-            Order::Reload(asker) => self.reload(asker),
+            Order::Reload(asker, confirm_within) => self.reload(asker, confirm_within),
             Order::Reopen(asker) => {
                 self.running.reopen_logs();
                 asker.answer(Ok("access logs are opened anew".into()));
@@ -226,7 +252,7 @@ impl Process {
     }
 
     /// Reads the configuration again, on another thread: further orders are heard meanwhile.
-    fn reload(&self, asker: Asker) {
+    fn reload(&self, asker: Asker, confirm_within: Option<Duration>) {
         let reloader = match &self.reloader {
             _ if self.draining => return asker.answer(Err("not reloaded: this process ends already".into())),
             _ if self.upgrade.is_some() => {
@@ -239,7 +265,7 @@ impl Process {
             if let Some(manager) = &manager {
                 manager.reloading();
             }
-            let outcome = reloader.reload();
+            let outcome = reloader.reload(confirm_within);
             if let Some(manager) = &manager {
                 manager.ready(if outcome.is_ok() { "serving" } else { "serving; a reload failed" });
             }
@@ -252,6 +278,7 @@ impl Process {
             return;
         }
         self.draining = true;
+        self.is_draining.store(true, Ordering::Relaxed);
         if let Some(upgrade) = self.upgrade.take() {
             upgrade.fail(Some("this process was told to end".to_owned()));
         }
@@ -306,8 +333,10 @@ impl Process {
     fn hand_over(&mut self, upgrade: Upgrade) {
         let Some((child, asker)) = upgrade.succeed() else { return };
         self.draining = true;
+        self.is_draining.store(true, Ordering::Relaxed);
         self.running.hand_over();
         self.scraping.hand_over();
+        self.admin.hand_over();
         if let Some(guardian) = &self.guardian
             && let Err(error) = guardian.tell(child.id())
         {

@@ -42,11 +42,25 @@ fn a_socket_that_answers_stays_and_a_stale_one_is_replaced() {
 fn a_successor_takes_the_place_and_the_old_process_leaves_it_alone() {
     let path = place("successor");
     let old = listen_at(&path, false).unwrap();
-    let new = listen_at(&path, true).unwrap();
+    let mut new = listen_at(&path, true).unwrap();
+    new.take_place().unwrap();
     drop(old);
     assert!(path.exists());
     drop(new);
     assert!(!path.exists());
+    end(&path);
+}
+
+#[test]
+fn a_successor_that_does_not_come_to_serve_leaves_the_old_process_its_place() {
+    let path = place("failure");
+    let old = listen_at(&path, false).unwrap();
+    let before = identity(&path).unwrap();
+    drop(listen_at(&path, true).unwrap());
+    assert_eq!(identity(&path).unwrap(), before);
+    let folder = path.parent().unwrap();
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "nothing is left of it");
+    drop(old);
     end(&path);
 }
 
