@@ -8,8 +8,10 @@ mod access_record;
 mod calendar;
 mod digits;
 pub mod metrics;
+mod span;
 
 pub use access_log::{AccessLog, LogSink};
 pub use access_record::{AccessRecord, Datagrams, Ender, Ids, Stage, Termination, Timings, TlsRecord};
 pub use calendar::Calendar;
 pub use digits::{write_address, write_number};
+pub use span::{Span, SpanKind, SpanSink, SpanValue};

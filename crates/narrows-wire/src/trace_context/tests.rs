@@ -74,7 +74,9 @@ fn a_tracestate_is_a_list_of_keys_and_values() {
     let many = vec!["a=1"; 33].join(",");
     let long = format!("a={}", "v".repeat(257));
     let huge = format!("a=1{}", " ".repeat(TRACESTATE_BYTES));
-    for value in ["a", "=1", "A=1", "a=", "a=1=2", "a=\x01", "@dt=1", "a@=1", "ü=1", "_a=1", &many, &long, &huge] {
+    for value in
+        ["a", "=1", "A=1", "a=", "a=1=2", "a=\x01", "@dt=1", "a@=1", "ü=1", "_a=1", &many, &long, &huge]
+    {
         assert!(!is_tracestate(value.as_bytes()), "{value}");
     }
 }
