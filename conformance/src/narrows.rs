@@ -98,6 +98,29 @@ impl Narrows {
         upstreams.find(|one| one["upstream"] == upstream).unwrap_or_default()
     }
 
+    /// What a scraper reads that sends this `Accept`: the answer as it came. Needs [`Setup::metrics`](crate::Setup::metrics).
+    #[track_caller]
+    pub fn scrape(&self, accept: &str) -> Message {
+        let output = self.output();
+        let address = output.lines().find_map(|line| line.strip_prefix("narrows: metrics on "));
+        let mut connection = Connection::connect(address.expect("the metrics have an address"));
+        connection.exchange(format!("GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n"))
+    }
+
+    /// The metrics as text.
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        self.scrape("text/plain").text()
+    }
+
+    /// The number of a series, written as in the text; `None` where there is none.
+    #[track_caller]
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics();
+        let rest = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(rest.parse().expect("a number"))
+    }
+
     /// Writes another configuration and has it served.
     #[track_caller]
     pub fn reload(&self, yaml: &str) {

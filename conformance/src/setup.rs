@@ -10,6 +10,7 @@ use crate::servers::certificates::Identity;
 /// A configuration in the making. Listeners are bound to a free port of 127.0.0.1 unless their keys say more.
 #[derive(Debug, Default)]
 pub struct Setup {
+    metrics: Option<String>,
     settings: Vec<String>,
     listeners: Vec<(String, String)>,
     upstreams: Vec<(String, String)>,
@@ -108,6 +109,12 @@ impl Setup {
         self.listener("status", "routes:\n  - { path: /*, status: upstreams }")
     }
 
+    /// Tells the metrics at an address of their own, for [`Narrows::metrics`]; `keys` are further ones of `metrics`.
+    pub fn metrics(mut self, keys: &str) -> Setup {
+        self.metrics = Some(format!("bind: \"127.0.0.1:0\"\n{keys}"));
+        self
+    }
+
     /// Runs this many workers instead of one.
     pub fn workers(mut self, workers: usize) -> Setup {
         self.workers = Some(workers);
@@ -120,6 +127,10 @@ impl Setup {
         if !self.settings.is_empty() {
             yaml.push_str("settings:\n");
             self.settings.iter().for_each(|keys| indented(&mut yaml, 2, keys));
+        }
+        if let Some(keys) = &self.metrics {
+            yaml.push_str("metrics:\n");
+            indented(&mut yaml, 2, keys);
         }
         yaml.push_str("listeners:\n");
         for (name, keys) in &self.listeners {

@@ -1,11 +1,11 @@
-//! `cargo xtask docs`: the pages about the configuration, generated from the types.
+//! `cargo xtask docs`: the pages about the configuration and the causes, generated from the types.
 
 use anyhow::{Context, Result, bail};
 
 use crate::run::{output, root};
 
 /// The generated pages, by the name that `narrows schema --markdown` knows.
-const PAGES: [&str; 2] = ["configuration", "routing"];
+const PAGES: [&str; 3] = ["configuration", "routing", "causes"];
 
 /// Writes the pages.
 pub(crate) fn write() -> Result<()> {

@@ -67,6 +67,23 @@ impl Nginx {
         self.program.signal(signal);
     }
 
+    /// Logs every request in a format of its own; see [`log`](Self::log).
+    pub fn logging(format: &str, escape: &str, directives: &str) -> Nginx {
+        let address = format!("127.0.0.1:{}", free_port());
+        let folder = Folder::new();
+        let log = folder.join("access.log");
+        let configuration = format!(
+            "http {{ log_format own escape={escape} '{format}'; access_log {log} own;
+                 server {{ listen {address}; {directives} }} }}"
+        );
+        Nginx::run(folder, &address, &configuration)
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default()
+    }
+
     fn serve(address: &str, listen: &str, directives: &str) -> Nginx {
         Nginx::serve_http(address, listen, directives, "")
     }

@@ -103,6 +103,9 @@ codes! {
     "N0610" NotLiteral "An argument must be written out, it cannot be computed.",
     "N0611" NotAtThisLayer "An expression asks for something that this protocol does not have.",
     "N0612" ConstantKey "A key that is meant to tell clients apart is the same for all of them.",
+    "N0701" NoSuchAccount "The user or group to run as does not exist here, or this process may not become it.",
+    "N0702" UnwritableFile "A file that the process has to write cannot be written.",
+    "N0703" UnreadableLater "A file cannot be read any more once the process is another user.",
 }
 
 /// What a code means; `None` for codes that do not exist.

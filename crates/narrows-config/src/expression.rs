@@ -24,6 +24,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) tcp: bool,
     /// Whether there is a response.
     pub(crate) response: bool,
+    /// Whether everything is over: it stands in an access log.
+    pub(crate) record: bool,
     /// Whether it decides which route is taken.
     pub(crate) condition: bool,
     /// The pattern whose groups `captures` reads.
@@ -66,7 +68,12 @@ pub(crate) fn compile_condition(text: &str, scope: Scope<'_>) -> Result<Expressi
 /// # Errors
 /// What is wrong with it: the column, counted from 1, a sentence, and what would help.
 pub fn read_condition(text: &str) -> Result<Expression, Vec<String>> {
-    let of = |tcp| compile_condition(text, Scope { tcp, response: false, condition: true, captures: None });
+    let of = |tcp| {
+        compile_condition(
+            text,
+            Scope { tcp, response: false, record: false, condition: true, captures: None },
+        )
+    };
     // What only flows know is not known of requests.
     let problems = match of(false) {
         Ok(expression) => return Ok(expression),

@@ -10,6 +10,7 @@ mod code;
 mod diagnostic;
 mod endpoints;
 mod expression;
+mod log_format;
 mod lower;
 mod model;
 mod nearest;

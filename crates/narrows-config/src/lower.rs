@@ -1,5 +1,6 @@
 //! The configuration as it is written to the plan: names resolved, defaults and inherited values filled in.
 
+mod access_logs;
 mod addresses;
 mod admin;
 mod answers;
@@ -32,12 +33,12 @@ mod usage;
 
 use crate::code::Code;
 use crate::diagnostic::{Finding, Reporter};
-use crate::model::{self, Configuration, LogFormat};
+use crate::model::{self, Configuration};
 use crate::nearest::nearest;
 use crate::shape::TextOr;
 use crate::source::Place;
 use crate::tree::Text;
-use narrows_plan::{AccessLog, Endpoint, Plan, Settings, UpstreamId};
+use narrows_plan::{Account, Endpoint, File, Plan, Settings, UpstreamId};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,7 +139,8 @@ impl Lowering<'_> {
     fn settings(&mut self, files: &[(Configuration, PathBuf)]) -> Settings {
         let mut settings = Settings::default();
         let mut seen: HashMap<&str, Place> = HashMap::new();
-        for (file, _) in files {
+        let (mut access_log, mut log_format) = (None, None);
+        for (file, folder) in files {
             let Some(written) = &file.settings else { continue };
             for (key, place) in &written.keys {
                 if let Some(first) = seen.insert(key, *place) {
@@ -154,25 +156,33 @@ impl Lowering<'_> {
             if let Some(drain) = written.drain {
                 settings.drain = drain.0;
             }
-            if let Some(log) = &written.access_log {
-                settings.access_log = match log.text.as_str() {
-                    "off" => AccessLog::Off,
-                    "stdout" => AccessLog::Stdout,
-                    "stderr" => AccessLog::Stderr,
-                    path => AccessLog::File(PathBuf::from(path)),
-                };
-            }
+            access_log = access_log.or(written.access_log.as_ref());
+            log_format = log_format.or(written.log_format.as_ref());
             if let Some(zone) = &written.zone {
                 settings.zone = Some(zone.text.as_str().into());
             }
-            if let Some(format) = written.log_format {
-                settings.log_format = match format {
-                    LogFormat::Text => narrows_plan::LogFormat::Text,
-                    LogFormat::Json => narrows_plan::LogFormat::Json,
-                };
+            if let Some(user) = &written.user {
+                settings.user = Some(self.account(user));
+            }
+            if let Some(group) = &written.group {
+                settings.group = Some(self.account(group));
+            }
+            if let Some(timeout) = written.upgrade_timeout {
+                settings.upgrade_timeout = timeout.0;
+            }
+            if let Some(file) = &written.pid_file {
+                let origin = self.reporter.sources.origin(file.place);
+                settings.pid_file = Some(File { path: folder.join(&file.text), origin });
             }
         }
+        if let Some(written) = access_log {
+            settings.access_logs = self.access_logs(written, log_format);
+        }
         settings
+    }
+
+    fn account(&self, name: &Text) -> Account {
+        Account { name: name.text.as_str().into(), origin: self.reporter.sources.origin(name.place) }
     }
 
     /// The upstream that a text names.

@@ -1,5 +1,6 @@
 //! The configuration as it is written: every table and every key, declared once.
 
+mod access_log;
 mod admin;
 mod endpoint;
 mod explain;
@@ -16,10 +17,11 @@ mod tls;
 mod tracing;
 mod upstream;
 
-use crate::shape::{Duration, Map, Number, OPTIONAL, Switch, TextOr, choice, otherwise, table};
+use crate::shape::{Duration, Map, Number, OPTIONAL, OneOrMany, OrTable, Switch, TextOr, otherwise, table};
 use crate::tree::Text;
 use narrows_plan::defaults;
 
+pub(crate) use access_log::{AccessLog, Escape, FormatTable, LogDestination, LogFormat};
 pub(crate) use admin::{Admin, AdminTls};
 pub(crate) use endpoint::{AdminState, Endpoint};
 pub(crate) use explain::Explain;
@@ -98,21 +100,20 @@ table! {
         workers: Number<1, 1024> = otherwise("the number of cores"),
         /// How long a graceful stop waits for running work.
         drain: Duration = time(defaults::DRAIN),
-        /// Where a line for each request and connection goes: `off`, `stdout`, `stderr` or the path of a file.
-        access_log: Text = "off",
-        /// How such a line looks: `text` is the combined format with more fields, `json` an object a line.
-        log_format: LogFormat = "text",
+        /// Where a line for each request and connection goes: `off`, `stdout`, `stderr`, the path of a file, a table, or a list of
+        /// these; see logging.md.
+        access_log: OneOrMany<TextOr<AccessLog>> = "off",
+        /// How such a line looks, where its log does not say: `text` is the combined format with more fields, `json` an object a line.
+        log_format: OrTable<LogFormat, FormatTable> = "text",
         /// Where this process stands, for upstreams with `prefer_zone`.
         zone: Text = OPTIONAL,
-    }
-}
-
-choice! {
-    /// How an access record is written.
-    LogFormat {
-        /// The combined format with more fields.
-        Text = "text",
-        /// One object a line.
-        Json = "json",
+        /// User that the process becomes once its sockets are bound, by name or number. It has to be started as root.
+        user: Text = OPTIONAL,
+        /// Group that the process becomes, by name or number [default: the user's own].
+        group: Text = OPTIONAL,
+        /// File that holds the number of the process while it serves.
+        pid_file: Text = OPTIONAL,
+        /// How long a process that is to take over in an upgrade may take until it serves; then it is ended, and nothing has happened.
+        upgrade_timeout: Duration = time(defaults::UPGRADE_TIMEOUT),
     }
 }

@@ -74,7 +74,7 @@ fn header_names_are_lower_case_and_others_stay() {
 fn every_fact_is_known_where_it_belongs() {
     for fact in narrows_plan::Fact::ALL {
         let name = fact.name();
-        if name.starts_with("response.") {
+        if name.starts_with("response.") || name.starts_with("record.") {
             continue;
         }
         let protocol = if matches!(name, "connection.sni" | "connection.alpn") { "tcp" } else { "http" };

@@ -2,9 +2,9 @@
 
 use narrows_config::{load, load_text};
 use narrows_plan::{
-    AccessLog, Action, Address, Balance, Bind, HeaderEdit, HostPattern, HttpListener, PathPattern,
-    PathRewrite, Plan, Protocol, ProxyProtocolMode, ProxyProtocolVersion, ServerPolicy, TcpListener,
-    defaults,
+    AccessLog, Action, Address, Balance, Bind, HeaderEdit, HostPattern, HttpListener, LogFormat, LogTarget,
+    PathPattern, PathRewrite, Plan, Protocol, ProxyProtocolMode, ProxyProtocolVersion, ServerPolicy,
+    TcpListener, defaults,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -245,7 +245,8 @@ fn several_files_are_united_and_names_are_unique() {
     let third = write("third.yaml", "settings: { access_log: off }\nlisteners:\n  web: { bind: ':81' }\n");
     let united = load(&[first.clone(), second.clone()]);
     let plan = united.plan.expect("a plan");
-    assert_eq!(plan.settings.access_log, AccessLog::Stdout);
+    let log = AccessLog::of_everything(LogTarget::Stdout, LogFormat::Text);
+    assert_eq!(plan.settings.access_logs, [log]);
     assert_eq!(plan.files.len(), 2);
     assert!(load(std::slice::from_ref(&first)).diagnostics.has_errors());
     let twice = load(&[first, second, third, folder.join("missing.yaml")]);
@@ -315,4 +316,19 @@ upstreams:
     assert_eq!((allowed.mode, allowed.sources.len()), (ProxyProtocolMode::Allowed, 1));
     let versions: Vec<_> = plan.upstreams.iter().map(|upstream| upstream.proxy_protocol).collect();
     assert_eq!(versions, [None, Some(ProxyProtocolVersion::V1), Some(ProxyProtocolVersion::V2)]);
+}
+
+#[test]
+fn the_process_is_told_who_it_becomes_and_where_its_number_stands() {
+    let plan = plan(
+        "settings: { user: www-data, group: \"33\", pid_file: narrows.pid }\n\
+         listeners: { web: { bind: ':80', routes: [{ respond: { status: 204 } }] } }",
+    );
+    let settings = &plan.settings;
+    let named = |account: &Option<narrows_plan::Account>| account.as_ref().map(|one| one.name.to_string());
+    assert_eq!(named(&settings.user), Some("www-data".to_owned()));
+    assert_eq!(named(&settings.group), Some("33".to_owned()));
+    let file = settings.pid_file.as_ref().expect("it was written");
+    assert_eq!(file.path, Path::new("./narrows.pid"), "relative to the configuration");
+    assert_eq!((file.origin.line, file.origin.column), (1, 52));
 }

@@ -56,6 +56,10 @@ fn every_key_has_a_description_and_no_table_takes_others() {
 const PLACES: &[(&str, &str)] = &[
     ("Configuration", "KEY: []\n"),
     ("Settings", "settings: { KEY: [] }\n"),
+    ("AccessLog", "settings: { access_log: { KEY: [] } }\n"),
+    ("LogDestination", "settings: { access_log: { to: { KEY: [] } } }\n"),
+    ("LogRotation", "settings: { access_log: { to: { rotate: { KEY: [] } } } }\n"),
+    ("FormatTable", "settings: { log_format: { KEY: [] } }\n"),
     ("Admin", "admin: { KEY: [] }\n"),
     ("AdminTls", "admin: { tls: { KEY: [] } }\n"),
     ("Metrics", "metrics: { KEY: [] }\n"),

@@ -19,6 +19,15 @@ pub fn write_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[start..]);
 }
 
+/// Appends a number in decimal, with zeros in front up to `width` digits; at most 20.
+pub(crate) fn write_padded(number: u64, width: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_number(number, out);
+    let missing = width.min(20).saturating_sub(out.len() - start);
+    out.resize(out.len() + missing, b'0');
+    out[start..].rotate_right(missing);
+}
+
 /// Appends an address.
 pub fn write_address(address: IpAddr, out: &mut Vec<u8>) {
     match address {

@@ -40,6 +40,8 @@ pub const MINIMUM_BODY_RATE: u64 = 128;
 pub const BODY_RATE_GRACE: Duration = Duration::from_secs(10);
 /// How long a graceful stop waits.
 pub const DRAIN: Duration = Duration::from_secs(30);
+/// How long a process that is to take over may take until it serves.
+pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Idle connections kept per worker and endpoint.
 pub const POOL_IDLE: usize = 64;
 /// How long an idle upstream connection is kept; below the 60 s and 75 s at which common servers close theirs.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub use nothing::NoFacts;
 
 /// One thing that an expression can ask. The name is the one that operators write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[allow(missing_docs, reason = "each variant is the name that operators write; see `Fact::name`")]
 pub enum Fact {
     Method,
@@ -46,11 +46,23 @@ pub enum Fact {
     Year,
     Unix,
     ResponseStatus,
+    RecordProtocol,
+    RecordRoute,
+    RecordUpstream,
+    RecordEndpoint,
+    RecordUpstreamStatus,
+    RecordFault,
+    RecordAttempts,
+    RecordBytesReceived,
+    RecordBytesSent,
+    RecordDurationMs,
+    RecordRequestId,
+    RecordTraceId,
 }
 
 impl Fact {
     /// Every fact.
-    pub const ALL: [Fact; 35] = [
+    pub const ALL: [Fact; 47] = [
         Fact::Method,
         Fact::Host,
         Fact::Port,
@@ -86,6 +98,18 @@ impl Fact {
         Fact::Year,
         Fact::Unix,
         Fact::ResponseStatus,
+        Fact::RecordProtocol,
+        Fact::RecordRoute,
+        Fact::RecordUpstream,
+        Fact::RecordEndpoint,
+        Fact::RecordUpstreamStatus,
+        Fact::RecordFault,
+        Fact::RecordAttempts,
+        Fact::RecordBytesReceived,
+        Fact::RecordBytesSent,
+        Fact::RecordDurationMs,
+        Fact::RecordRequestId,
+        Fact::RecordTraceId,
     ];
 
     /// The name in expressions, `request.method` for instance.
@@ -126,6 +150,18 @@ impl Fact {
             Fact::Year => "time.year",
             Fact::Unix => "time.unix",
             Fact::ResponseStatus => "response.status",
+            Fact::RecordProtocol => "record.protocol",
+            Fact::RecordRoute => "record.route",
+            Fact::RecordUpstream => "record.upstream",
+            Fact::RecordEndpoint => "record.endpoint",
+            Fact::RecordUpstreamStatus => "record.upstream_status",
+            Fact::RecordFault => "record.fault",
+            Fact::RecordAttempts => "record.attempts",
+            Fact::RecordBytesReceived => "record.bytes_received",
+            Fact::RecordBytesSent => "record.bytes_sent",
+            Fact::RecordDurationMs => "record.duration_ms",
+            Fact::RecordRequestId => "record.request_id",
+            Fact::RecordTraceId => "record.trace_id",
         }
     }
 
@@ -145,7 +181,12 @@ impl Fact {
             | Fact::Month
             | Fact::Year
             | Fact::Unix
-            | Fact::ResponseStatus => Type::Int,
+            | Fact::ResponseStatus
+            | Fact::RecordUpstreamStatus
+            | Fact::RecordAttempts
+            | Fact::RecordBytesReceived
+            | Fact::RecordBytesSent
+            | Fact::RecordDurationMs => Type::Int,
             _ => Type::Text,
         }
     }

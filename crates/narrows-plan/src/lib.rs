@@ -7,6 +7,7 @@
 //!
 //! Invariant: this crate does no I/O, knows no dialect and imports no other room.
 
+mod access_log;
 mod admin;
 mod balance;
 mod changes;
@@ -34,6 +35,9 @@ mod tracing;
 mod udp;
 mod upstream;
 
+pub use access_log::{
+    AccessLog, LogEscape, LogField, LogFormat, LogPart, LogParts, LogTarget, Rotation, Syslog, SyslogAddress,
+};
 pub use admin::{Admin, AdminApi};
 pub use balance::{Balance, Balancing};
 pub use changes::{Change, Changes, Kind, What};
@@ -59,7 +63,7 @@ pub use proxy_protocol::{ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion}
 pub use retry::{RetryConditions, RetryPolicy};
 pub use route::{Action, FixedResponse, HeaderEdit, Mirror, PathRewrite, Redirect, Route, Split};
 pub use route_table::{Condition, HostPattern, PathPattern, Recorder, RouteTable, Rule, Subject};
-pub use settings::{AccessLog, LogFormat, Settings};
+pub use settings::{Account, Settings};
 pub use stickiness::{CookieMode, CookieValue, SameSite, StickBy, StickTable, Stickiness, StickyCookie};
 pub use template::{Part, Template};
 pub use tls::{

@@ -5,6 +5,7 @@ use crate::generation::ListenerKey;
 use crate::sockets::Sockets;
 use crate::sticky::StickyStores;
 use narrows_control::Prepared;
+use narrows_observe::LogSinks;
 use narrows_observe::metrics::Metrics;
 use narrows_plan::Plan;
 use narrows_tls::TlsContexts;
@@ -26,6 +27,8 @@ pub(crate) struct Configuration {
     /// Where the listener of each key stands in the plan.
     pub(crate) listeners: Arc<[Option<usize>]>,
     pub(crate) sockets: Sockets,
+    /// Where its records go.
+    pub(crate) logs: LogSinks,
     /// What is counted; `None` where nothing is.
     pub(crate) metrics: Option<Arc<Metrics>>,
     /// Since when it is served.

@@ -155,7 +155,7 @@ impl Downstream {
             match self.stream.poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(length)) if length > 0 => Poll::Ready(Some(Received { buffer, length })),
                 Poll::Ready(_) => Poll::Ready(None),
-                Poll::Pending if worker.is_leaving(self.arrival.place) => Poll::Ready(None),
+                Poll::Pending if worker.is_dismissing(self.arrival.place) => Poll::Ready(None),
                 Poll::Pending => self.watch.poll_expired(context).map(|()| None),
             }
         })

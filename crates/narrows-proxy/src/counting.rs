@@ -129,21 +129,23 @@ impl Counting {
 }
 
 impl Known {
-    fn route(&mut self, worker: usize, listener: &str, route: &str) -> &RouteCells {
+    fn route(&mut self, worker: usize, listener: &str, route: &str) -> Arc<RouteCells> {
         let route = if self.tells_routes { route } else { OTHER };
-        let is_known = self.routes.get(listener).is_some_and(|routes| routes.contains_key(route));
-        if !is_known {
-            let cells = self.metrics.route(worker, listener, route);
-            self.routes.entry(listener.into()).or_default().insert(route.into(), cells);
+        if let Some(cells) = self.routes.get(listener).and_then(|routes| routes.get(route)) {
+            return Arc::clone(cells);
         }
-        &self.routes[listener][route]
+        let cells = self.metrics.route(worker, listener, route);
+        self.routes.entry(listener.into()).or_default().insert(route.into(), Arc::clone(&cells));
+        cells
     }
 
-    fn upstream(&mut self, worker: usize, upstream: &str) -> &UpstreamCells {
-        if !self.upstreams.contains_key(upstream) {
-            self.upstreams.insert(upstream.into(), self.metrics.upstream(worker, upstream));
+    fn upstream(&mut self, worker: usize, upstream: &str) -> Arc<UpstreamCells> {
+        if let Some(cells) = self.upstreams.get(upstream) {
+            return Arc::clone(cells);
         }
-        &self.upstreams[upstream]
+        let cells = self.metrics.upstream(worker, upstream);
+        self.upstreams.insert(upstream.into(), Arc::clone(&cells));
+        cells
     }
 }
 
@@ -154,3 +156,6 @@ fn trace(text: &str) -> Option<[u8; 16]> {
     }
     u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,11 @@ impl Entrances {
         }
     }
 
+    /// Takes nothing more; another process has the sockets.
+    pub(crate) fn close(&mut self) {
+        self.open.clear();
+    }
+
     fn let_in(&self, entrance: &Entrance, socket: &Socket) {
         let (place, stop) = (entrance.place, Rc::clone(&entrance.stop));
         let worker = Rc::clone(&self.worker);

@@ -1,5 +1,13 @@
 //! Everything that can go wrong with a request or a flow, and what each means, in one table.
 
+mod advice;
+mod catalogue;
+#[cfg(test)]
+mod tests;
+
+pub use advice::Advice;
+pub use catalogue::Cause;
+
 use narrows_http2::Failure;
 use narrows_tls::{CertificateFault, TlsFault};
 use narrows_upstream::{ConnectFailure, Shed, ShedCause, Unavailable};

@@ -75,6 +75,7 @@ pub(crate) async fn life<'a>(
             entered.answered(memory.head.status);
             outcome.upstream_status = memory.head.status;
             outcome.timings.answer = Some(answered.thought);
+            memory.keep_head(&answered.buffer[..answered.end], forwarding.worker);
             let bytes = &answered.buffer[..answered.end];
             forwarding.wants.answered(&answered.endpoint, request, bytes, &memory.head);
         }

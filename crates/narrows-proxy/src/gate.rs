@@ -191,7 +191,7 @@ async fn within<T>(worker: &Worker, watch: &Watch, future: impl Future<Output = 
     let mut future = pin!(future);
     poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(Awaited::Done(result)),
-        Poll::Pending if worker.is_draining() => Poll::Ready(Awaited::Draining),
+        Poll::Pending if worker.is_hurrying() => Poll::Ready(Awaited::Draining),
         Poll::Pending => watch.poll_expired(context).map(|()| Awaited::Expired),
     })
     .await

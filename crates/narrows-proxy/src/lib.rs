@@ -24,6 +24,7 @@ mod metering;
 mod mirror;
 mod outgoing;
 mod preface;
+mod pulse;
 mod queueing;
 mod record;
 mod request;
@@ -44,8 +45,9 @@ pub use explain::{
     Ask, AttemptSeen, BadKey, CandidateSeen, ConditionSeen, ExplainKey, Explanation, Grant, HeadLine, Heard,
     Listening, Mark, RouteSeen, RuleSeen, StageTimes, TooManyTaps,
 };
-pub use fault::{Fault, Meaning, Side};
+pub use fault::{Advice, Cause, Fault, Meaning, Side};
 pub use flow_facts::FlowFacts;
+pub use pulse::Pulse;
 pub use request::{ConnectionFacts, Request, RequestFacts, RequestMemory, Response};
 pub use server::{Bound, Running, Server, StartError};
 pub use sticky::{BadSecret, check_secrets};

@@ -49,10 +49,37 @@ pub(crate) fn scrape(
     let mut families = metrics.families();
     families.extend(upstreams::families(configuration, memberships));
     families.extend(of_configuration(configuration, reloads));
+    families.extend(of_logs(configuration));
     families.extend(process_families());
     metrics.sweep(Instant::now(), KEPT);
     let format = Exposition::of_accept(accept);
     Some((format.content_type(), render(&families, format)))
+}
+
+/// What the access logs have written and lost.
+fn of_logs(configuration: &Configuration) -> Vec<Family> {
+    let mut written = Family::new(
+        "narrows_access_log_records_written",
+        Kind::Counter,
+        "Records that got to their destination, since it was opened.",
+    );
+    let mut lost = Family::new(
+        "narrows_access_log_records_lost",
+        Kind::Counter,
+        "Records that did not: a full disk, a dead server, or a destination that was too slow.",
+    );
+    let mut failing = Family::new(
+        "narrows_access_log_failing",
+        Kind::Gauge,
+        "1 when the last records did not get to their destination.",
+    );
+    for log in configuration.logs.losses() {
+        let labels = [("destination", log.target.as_str())];
+        written.add(&labels, log.written as f64);
+        lost.add(&labels, log.lost as f64);
+        failing.add(&labels, f64::from(u8::from(log.is_failing)));
+    }
+    vec![written, lost, failing]
 }
 
 fn of_configuration(configuration: &Configuration, reloads: &Reloads) -> Vec<Family> {

@@ -39,9 +39,7 @@ pub(crate) struct Outcome<'a> {
 /// Tells everybody who listens of what is over.
 pub(crate) fn tell(worker: &Worker, record: &AccessRecord<'_>) {
     worker.counting.ended(record);
-    if let Some(log) = &worker.log {
-        log.add(record);
-    }
+    worker.logs.borrow().add(record);
 }
 
 /// Adds the record of an exchange that `started` then.
@@ -57,8 +55,8 @@ pub(crate) fn add(
     let (head, bytes, arrival) = (&memory.head, &memory.bytes[..], &downstream.arrival);
     let value = |known| head.field(known).map_or(&[][..], |field| field.value.of(bytes));
     let (client, _) = client::address(arrival.peer.address(), bytes, head, &listener.trusted_proxies);
-    let facts = ExchangeFacts { worker, generation, listener, downstream, memory, client };
     let is_answered = outcome.upstream_status > 0;
+    let facts = ExchangeFacts { worker, generation, listener, downstream, memory, client, is_answered };
     let is_connected = is_answered || !matches!(outcome.fault, Some(Fault::Connect(_)));
     let attempts = outcome.attempts;
     let progress = Progress { attempts, is_connected: is_connected && attempts > 0, is_answered };

@@ -252,10 +252,7 @@ impl Facts for RequestFacts<'_> {
     }
 
     fn response_cookie(&self, name: &str) -> Option<Cow<'_, str>> {
-        let Response { bytes, head, .. } = self.response?;
-        let fields = head?.fields.iter().rev().filter(|field| field.known == FieldName::SetCookie);
-        let mut set = fields.filter_map(|field| set_cookie(field.value.of(bytes)));
-        set.find(|set| set.name == name.as_bytes()).map(|set| String::from_utf8_lossy(set.value))
+        set_by(self.response?, name)
     }
 
     fn capture(&self, group: usize) -> Option<&str> {
@@ -274,6 +271,13 @@ impl Facts for RequestFacts<'_> {
     fn flag(&self, fact: Fact) -> bool {
         tls_flag(fact, self.request.connection.tls)
     }
+}
+
+/// The value of a cookie that a response sets, see [`Facts::response_cookie`].
+pub(crate) fn set_by<'a>(Response { bytes, head, .. }: Response<'a>, name: &str) -> Option<Cow<'a, str>> {
+    let fields = head?.fields.iter().rev().filter(|field| field.known == FieldName::SetCookie);
+    let mut set = fields.filter_map(|field| set_cookie(field.value.of(bytes)));
+    set.find(|set| set.name == name.as_bytes()).map(|set| String::from_utf8_lossy(set.value))
 }
 
 /// A text that a TLS handshake told; empty for any other.

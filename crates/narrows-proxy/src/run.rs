@@ -5,10 +5,10 @@ use crate::downstream::Downstream;
 use crate::entrances::Entrances;
 use crate::explain::Taps;
 use crate::gate::Arrival;
+use crate::pulse::Pulse;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp};
 use narrows_control::Link;
-use narrows_observe::AccessLog;
 use narrows_plan::Protocol;
 use narrows_runtime::{Peer, PhaseWatch, Stream, TICK};
 use std::io;
@@ -17,26 +17,33 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// The life of worker `number` of `workers`.
-pub(crate) async fn life(
-    number: usize,
-    workers: usize,
-    mut configurations: watch::Receiver<Arc<Configuration>>,
-    link: Link,
-    log: Option<AccessLog>,
-    taps: Taps,
-    mut phase: PhaseWatch,
-) -> io::Result<()> {
+/// What a worker is given.
+pub(crate) struct Given {
+    /// Which worker it is.
+    pub(crate) number: usize,
+    /// How many there are.
+    pub(crate) workers: usize,
+    /// The configuration in force, and whenever it changes.
+    pub(crate) configurations: watch::Receiver<Arc<Configuration>>,
+    pub(crate) link: Link,
+    pub(crate) taps: Taps,
+    pub(crate) pulse: Pulse,
+    pub(crate) phase: PhaseWatch,
+}
+
+/// The life of a worker.
+pub(crate) async fn life(given: Given) -> io::Result<()> {
+    let Given { number, workers, mut configurations, link, taps, pulse, mut phase } = given;
     let first = Arc::clone(&configurations.borrow_and_update());
     let mut memberships = link.memberships.clone();
-    let worker = Rc::new(Worker::new(number, &first, link, log));
+    let worker = Rc::new(Worker::new(number, &first, link));
     worker.hear(&memberships.borrow_and_update());
     let mut taps = taps.follow();
     worker.asked.hear(&taps.borrow_and_update());
     let mut entrances = Entrances::new(&worker, workers, phase.clone());
     entrances.renew(&first.sockets, number);
     drop(first);
-    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), number, pulse.clone()));
     loop {
         tokio::select! {
             biased;
@@ -52,7 +59,11 @@ pub(crate) async fn life(
             Ok(()) = taps.changed() => worker.asked.hear(&taps.borrow_and_update()),
         }
     }
-    worker.drain();
+    worker.drain(phase.is_replaced());
+    if phase.is_replaced() {
+        // What clients send is for the other process.
+        entrances.close();
+    }
     let following = async {
         loop {
             tokio::select! {
@@ -69,6 +80,7 @@ pub(crate) async fn life(
         () = following => {}
     }
     ticking.abort();
+    pulse.end(number);
     Ok(())
 }
 
@@ -92,7 +104,7 @@ pub(crate) fn receive(worker: &Rc<Worker>, place: Place, stream: Stream, peer: P
     }
 }
 
-async fn tick(worker: Rc<Worker>) {
+async fn tick(worker: Rc<Worker>, number: usize, pulse: Pulse) {
     let mut interval = interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0_u32;
@@ -100,6 +112,7 @@ async fn tick(worker: Rc<Worker>) {
         let due = interval.tick().await;
         worker.counting.lagged(due.elapsed());
         worker.tick(ticks);
+        pulse.beat(number);
         ticks = ticks.wrapping_add(1);
     }
 }

@@ -1,8 +1,3 @@
 //! Lines for the operator.
 
-use std::io::Write;
-
-/// Prints a line to standard error. `eprintln!` would panic when nobody reads it any more, and the proxy lives on.
-pub(crate) fn say(line: &str) {
-    let _ = std::io::stderr().write_all(format!("narrows: {line}\n").as_bytes());
-}
+pub(crate) use narrows_observe::say;

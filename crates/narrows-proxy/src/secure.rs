@@ -52,7 +52,7 @@ pub(crate) async fn end_tls(
     }
 }
 
-/// A handshake; `None` when the worker drains meanwhile: the client has not asked for anything yet.
+/// A handshake; `None` when the process ends meanwhile: the client has not asked for anything yet.
 async fn accept(
     worker: &Worker,
     acceptor: &Acceptor,
@@ -62,7 +62,7 @@ async fn accept(
     let mut accepting = pin!(acceptor.accept(stream, watch));
     poll_fn(|context| match accepting.as_mut().poll(context) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if worker.is_draining() => Poll::Ready(None),
+        Poll::Pending if worker.is_hurrying() => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     })
     .await

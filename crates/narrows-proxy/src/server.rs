@@ -3,16 +3,20 @@
 use crate::configuration::{Configuration, ListenerKeys};
 use crate::explain::{Ask, BadKey, ExplainKey, Listening, Taps, TooManyTaps};
 use crate::metering::{self, Reloads};
-use crate::run;
+use crate::pulse::Pulse;
+use crate::run::{self, Given};
 use crate::say::say;
 use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
 use narrows_control::Control;
-use narrows_observe::LogSink;
 use narrows_observe::metrics::Hits;
-use narrows_plan::{AccessLog, Plan};
-use narrows_runtime::{BindError, Phase, PhaseControl, SpawnError, phases, spawn_thread};
+use narrows_observe::{CannotOpen, LogLoss, LogSinks};
+use narrows_plan::Plan;
+use narrows_runtime::{
+    BindError, Identity, Passed, Passing, Phase, PhaseControl, SpawnError, phases, spawn_thread,
+};
 use narrows_tls::{Reloading, TlsContexts};
+use socket2::Socket;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -28,11 +32,12 @@ pub struct Server {
     tls: TlsContexts,
     stores: StickyStores,
     explain: Option<Arc<ExplainKey>>,
-    sink: Option<LogSink>,
+    logs: LogSinks,
     workers: usize,
     keys: ListenerKeys,
     listeners: Arc<[Option<usize>]>,
     sockets: Sockets,
+    passed: Sockets,
 }
 
 /// Where a listener listens.
@@ -104,21 +109,51 @@ impl Server {
     /// # Errors
     /// The first thing that cannot be had; everything else is let go of.
     pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
+        Server::bind_with(plan, tls, workers, Vec::new())
+    }
+
+    /// The same with sockets that were passed on to this process: those that the plan listens on are used, the others stay as they are until
+    /// [`Running::own_sockets`].
+    ///
+    /// # Errors
+    /// As for [`Server::bind`]; whoever passed the sockets on can go on with them.
+    pub fn bind_with(
+        plan: Plan,
+        tls: TlsContexts,
+        workers: usize,
+        passed: Vec<Passed>,
+    ) -> Result<Server, StartError> {
         let stores = StickyStores::new(&plan, None)?;
         let explain = explain_key(&plan)?;
-        let sink = LogSink::open(&plan.settings).map_err(|source| StartError::AccessLog {
-            path: match &plan.settings.access_log {
-                AccessLog::File(path) => path.display().to_string(),
-                other => format!("{other:?}").to_lowercase(),
-            },
-            source,
-        })?;
+        let logs = LogSinks::open(&plan.settings, None)?;
         let workers = workers.max(1);
         let mut keys = ListenerKeys::default();
         let named = keys.of(&plan);
-        let sockets = Sockets::default().renew(&plan, &named, workers)?;
+        let mut passed = Sockets::of_passed(passed);
+        let sockets = passed.renew(&plan, &named, workers)?;
+        passed.forget_shared();
+        let sockets = sockets.settle(&plan, workers);
         let listeners = keys.places(&named);
-        Ok(Server { plan: Arc::new(plan), tls, stores, explain, sink, workers, keys, listeners, sockets })
+        Ok(Server {
+            plan: Arc::new(plan),
+            tls,
+            stores,
+            explain,
+            logs,
+            workers,
+            keys,
+            listeners,
+            sockets,
+            passed,
+        })
+    }
+
+    /// Gives every socket to a user, so that a process of that user can bind further ones beside them.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn give_sockets(&self, identity: &Identity) -> io::Result<()> {
+        self.sockets.give_to(identity)
     }
 
     /// Where the listeners listen, in the order of the configuration.
@@ -131,7 +166,7 @@ impl Server {
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
     pub fn start(self) -> Result<Running, StartError> {
-        let Server { plan, tls, stores, explain, sink, workers, keys, listeners, sockets } = self;
+        let Server { plan, tls, stores, explain, logs, workers, keys, listeners, sockets, passed } = self;
         let (phases, phase) = phases();
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
@@ -146,6 +181,7 @@ impl Server {
             prepared,
             listeners,
             sockets,
+            logs,
             metrics,
             since: SystemTime::now(),
         });
@@ -156,21 +192,21 @@ impl Server {
             control,
             threads: Mutex::default(),
             workers,
-            sink: Mutex::default(),
             publish,
             taps: Taps::default(),
             changing: Mutex::new(Changing { keys, _reloading: reloading }),
+            pulse: Pulse::new(workers),
+            passed: Mutex::new(Some(passed)),
             reloads: Reloads::default(),
         };
         for number in 0..workers {
-            let log = sink.as_ref().map(LogSink::worker_log);
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
-            let taps = running.taps.clone();
-            let life = move || run::life(number, workers, configurations, link, log, taps, phase);
+            let (pulse, taps) = (running.pulse.clone(), running.taps.clone());
+            let given = Given { number, workers, configurations, link, taps, pulse, phase };
+            let life = move || run::life(given);
             let thread = spawn_thread(&format!("worker-{number}"), life)?;
             running.threads().push(thread);
         }
-        *running.sink.lock().unwrap_or_else(PoisonError::into_inner) = sink;
         Ok(running)
     }
 }
@@ -193,10 +229,12 @@ pub struct Running {
     control: Control,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
     workers: usize,
-    sink: Mutex<Option<LogSink>>,
     publish: watch::Sender<Arc<Configuration>>,
     taps: Taps,
     changing: Mutex<Changing>,
+    pulse: Pulse,
+    /// Sockets that were passed on and that nobody here listens with.
+    passed: Mutex<Option<Sockets>>,
     reloads: Reloads,
 }
 
@@ -227,6 +265,7 @@ impl Running {
         let plan = Arc::new(plan);
         let prepared =
             self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
+        let logs = before.logs.renew(&plan.settings, None)?;
         let metrics = metering::metrics(&plan, self.workers, before.metrics.as_ref());
         self.publish.send_replace(Arc::new(Configuration {
             number: before.number + 1,
@@ -237,12 +276,49 @@ impl Running {
             prepared,
             listeners,
             sockets,
+            logs,
             metrics,
             since: SystemTime::now(),
         }));
         self.control.settle();
         changing._reloading = reloading;
         Ok(())
+    }
+
+    /// The sockets, for a process that is to take over.
+    pub fn passing(&self) -> Vec<Passing<Arc<Socket>>> {
+        self.publish.borrow().sockets.passing()
+    }
+
+    /// The sockets are this process' alone: the one that had passed them on has stopped to use them. Those that nobody listens with are closed.
+    pub fn own_sockets(&self) {
+        let unused = self.passed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.publish.borrow().sockets.own();
+        if let Some(unused) = unused {
+            unused.own();
+        }
+    }
+
+    /// Another process has taken over: no new connection and no datagram of a client any more, and the files of Unix sockets stay. Running work is finished
+    /// within the plan's `drain`, idle connections end with their next request.
+    pub fn hand_over(&self) {
+        self.publish.borrow().sockets.disown();
+        self.phases.enter(Phase::Replaced);
+    }
+
+    /// Whether the workers live.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// Opens the files of the access logs anew, for who moved them away.
+    pub fn reopen_logs(&self) {
+        self.publish.borrow().logs.reopen();
+    }
+
+    /// What each access log has written and lost.
+    pub fn log_losses(&self) -> Vec<LogLoss> {
+        self.publish.borrow().logs.losses()
     }
 
     /// All metrics in the format that a scraper asks for with `Accept`: content type and body. `None` where nothing is counted. Takes milliseconds where
@@ -325,7 +401,8 @@ impl Running {
                 Err(_) => say("a worker panicked"),
             }
         }
-        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // With the last handle on them, what waits is written.
+        self.publish.send_modify(|present| Arc::make_mut(present).logs = LogSinks::default());
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<io::Result<()>>>> {
@@ -337,5 +414,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop();
         self.wait();
+    }
+}
+
+impl From<CannotOpen> for StartError {
+    fn from(CannotOpen { target, source }: CannotOpen) -> Self {
+        StartError::AccessLog { path: target, source }
     }
 }

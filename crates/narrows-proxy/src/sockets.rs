@@ -1,13 +1,16 @@
 //! The listening sockets of the process, over all its configurations.
 
+mod passing;
+
 use crate::generation::ListenerKey;
 use crate::server::{Bound, StartError};
 use crate::worker::Place;
 use narrows_plan::{Bind, Listener, Plan, Protocol};
-use narrows_runtime::{BoundSocket, bind, bind_datagrams};
+use narrows_runtime::{BoundSocket, Transport, bind, bind_datagrams};
 use socket2::Socket;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The sockets of one configuration. Those that the next one has as well are the same there.
 #[derive(Debug, Clone, Default)]
@@ -25,20 +28,28 @@ struct Open {
     written: Bind,
     /// With the real port where 0 was asked for.
     bind: Bind,
-    /// One for each worker; or one, which goes to the worker of this number.
-    sockets: Vec<Arc<Socket>>,
-    alone: usize,
+    transport: Transport,
+    /// Those of each worker.
+    sockets: Vec<Vec<Arc<Socket>>>,
+    /// Whether a service manager made them.
+    managed: bool,
     /// Removed when nobody listens there any more.
-    _file: Option<UnixFile>,
+    file: Option<UnixFile>,
 }
 
 /// The file of a Unix socket.
 #[derive(Debug)]
-struct UnixFile(PathBuf);
+struct UnixFile {
+    path: PathBuf,
+    /// Whether no other process listens there as well.
+    is_ours: AtomicBool,
+}
 
 impl Drop for UnixFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if *self.is_ours.get_mut() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -93,12 +104,8 @@ impl Sockets {
 
     /// What a worker accepts from.
     pub(crate) fn of_worker(&self, number: usize) -> impl Iterator<Item = (Place, &Arc<Socket>)> {
-        self.open.iter().filter_map(move |(place, open)| {
-            let socket = match &open.sockets[..] {
-                [only] => (open.alone == number).then_some(only),
-                sockets => sockets.get(number),
-            };
-            Some((*place, socket?))
+        self.open.iter().flat_map(move |(place, open)| {
+            open.sockets.get(number).into_iter().flatten().map(|socket| (*place, socket))
         })
     }
 
@@ -120,35 +127,53 @@ impl Open {
         written: &Bind,
         workers: usize,
     ) -> Result<Self, narrows_runtime::BindError> {
+        let transport = transport_of(listener);
         let BoundSocket { bind, sockets } = match &listener.protocol {
             Protocol::Http(_) | Protocol::Tcp(_) => bind(written, workers)?,
             Protocol::Udp(udp) => bind_datagrams(written, if udp.quic { 1 } else { workers })?,
         };
         let file = match &bind {
-            Bind::Unix(path) => Some(UnixFile(path.clone())),
+            Bind::Unix(path) => Some(UnixFile { path: path.clone(), is_ours: AtomicBool::new(true) }),
             Bind::Socket(_) => None,
         };
+        let mut each = vec![Vec::new(); workers];
+        // A socket that only one worker has goes to another one for each listener.
+        let first = if sockets.len() == 1 { key.0 as usize % workers } else { 0 };
+        for (worker, socket) in each[first..].iter_mut().zip(sockets) {
+            worker.push(Arc::new(socket));
+        }
         Ok(Open {
             listener: listener.name.clone(),
             protocol: listener.protocol.name(),
             written: written.clone(),
             bind,
-            sockets: sockets.into_iter().map(Arc::new).collect(),
-            // A socket that only one worker has goes to another one for each listener.
-            alone: key.0 as usize % workers,
-            _file: file,
+            transport,
+            sockets: each,
+            managed: false,
+            file,
         })
     }
 
     /// Whether it is what a listener asks for: the address that it had itself, or one that another had.
     fn fits(&self, listener: &Listener, bind: &Bind, is_own: bool) -> bool {
-        // Streams are streams, whoever reads them.
-        let kind = |protocol: &'static str| if protocol == "http" { "tcp" } else { protocol };
-        let is_same_kind = kind(self.protocol) == kind(listener.protocol.name());
+        // Streams are streams, whoever reads them. A service manager does not know how datagrams will be read.
+        let is_same_kind = match transport_of(listener) {
+            Transport::Datagrams if self.managed => self.transport == Transport::LoneDatagrams,
+            transport => self.transport == transport,
+        };
         let is_same_place = match is_own {
             true => self.listener == listener.name && self.written == *bind,
             false => self.bind == *bind,
         };
         is_same_kind && is_same_place
+    }
+}
+
+/// What the sockets of a listener carry.
+fn transport_of(listener: &Listener) -> Transport {
+    match &listener.protocol {
+        Protocol::Http(_) | Protocol::Tcp(_) => Transport::Stream,
+        Protocol::Udp(udp) if udp.quic => Transport::LoneDatagrams,
+        Protocol::Udp(_) => Transport::Datagrams,
     }
 }

@@ -9,7 +9,7 @@ use crate::request::RequestMemory;
 use crate::say::say;
 use narrows_control::{Link, Memberships};
 use narrows_observe::metrics::ListenerCells;
-use narrows_observe::{AccessLog, Calendar};
+use narrows_observe::{Calendar, WorkerLogs};
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_upstream::{Chance, Cluster, Membership, UpstreamKey};
 use narrows_wire::http1::{RequestHead, ResponseHead};
@@ -31,7 +31,8 @@ const KEPT_MEMORIES: usize = 256;
 pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
-    pub(crate) log: Option<AccessLog>,
+    /// The access logs of the configuration in force.
+    pub(crate) logs: RefCell<WorkerLogs>,
     /// What is counted for the metrics.
     pub(crate) counting: Counting,
     number: usize,
@@ -49,6 +50,8 @@ pub(crate) struct Worker {
     /// What the control plane says.
     pub(crate) link: Link,
     draining: Cell<bool>,
+    /// Whether another process has the listening sockets.
+    replaced: Cell<bool>,
     open: Cell<usize>,
     all_closed: Notify,
     unix: Cell<u64>,
@@ -77,6 +80,8 @@ pub(crate) struct AnswerMemory {
     pub(crate) head: ResponseHead,
     pub(crate) out: Vec<u8>,
     pub(crate) kept: Vec<u8>,
+    /// The bytes of `head`, where an access log asks for it.
+    pub(crate) head_bytes: Vec<u8>,
 }
 
 /// A listener that is gone.
@@ -94,9 +99,19 @@ pub(crate) struct Place {
     pub(crate) local_port: u16,
 }
 
+impl AnswerMemory {
+    /// Keeps the bytes of the head where somebody will ask for it when the answer is over.
+    pub(crate) fn keep_head(&mut self, bytes: &[u8], worker: &Worker) {
+        self.head_bytes.clear();
+        if worker.logs.borrow().ask_for_response() {
+            self.head_bytes.extend_from_slice(&bytes[..self.head.length.min(bytes.len())]);
+        }
+    }
+}
+
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(number: usize, first: &Configuration, link: Link, log: Option<AccessLog>) -> Self {
+    pub(crate) fn new(number: usize, first: &Configuration, link: Link) -> Self {
         let generation = Generation::new(number, first, &link.reporter, None);
         let worker = Worker {
             number,
@@ -106,12 +121,13 @@ impl Worker {
             told: RefCell::default(),
             deadlines: Deadlines::new(),
             buffers: Buffers::new(),
-            log,
+            logs: RefCell::new(first.logs.worker_logs()),
             counting: Counting::new(number, first),
             mirrors: Mirrors::new(number as u32),
             asked: Asked::default(),
             link,
             draining: Cell::new(false),
+            replaced: Cell::new(false),
             open: Cell::new(0),
             all_closed: Notify::new(),
             unix: Cell::new(0),
@@ -168,6 +184,8 @@ impl Worker {
             }
         }
         drop(told);
+        // What has gathered for the former ones is handed over when they are let go of.
+        self.logs.replace(configuration.logs.worker_logs());
         self.keep_former(&before, &generation);
         let until = self.deadlines.watch().after(configuration.plan.settings.drain);
         let mut gone = self.gone.borrow_mut();
@@ -211,9 +229,7 @@ impl Worker {
     pub(crate) fn tick(&self, ticks: u32) {
         self.deadlines.sweep();
         self.look_at_the_clock();
-        if let Some(log) = &self.log {
-            log.flush();
-        }
+        self.logs.borrow().flush();
         self.for_each_cluster(Cluster::tick);
         if ticks.is_multiple_of(PRUNE_TICKS) {
             let now = self.now();
@@ -230,9 +246,10 @@ impl Worker {
         }
     }
 
-    /// Begins to drain: idle connections close.
-    pub(crate) fn drain(&self) {
+    /// Begins to drain: idle connections close; where another process has the sockets, they close after their next request.
+    pub(crate) fn drain(&self, is_replaced: bool) {
         self.draining.set(true);
+        self.replaced.set(is_replaced);
         self.shed();
         self.deadlines.wake_all();
     }
@@ -269,6 +286,11 @@ impl Worker {
         self.draining.get()
     }
 
+    /// Whether connections end on which nothing was asked for yet: the process ends. After an upgrade there is time, and a request may be on its way.
+    pub(crate) fn is_hurrying(&self) -> bool {
+        self.draining.get() && !self.replaced.get()
+    }
+
     /// The configuration in force.
     pub(crate) fn generation(&self) -> Rc<Generation> {
         Rc::clone(&self.generation.borrow())
@@ -294,6 +316,11 @@ impl Worker {
     /// Whether what was accepted there is to end as soon as nothing runs on it: the worker drains, or the listener is gone.
     pub(crate) fn is_leaving(&self, place: Place) -> bool {
         self.is_draining() || self.generation.borrow().listener(place.listener).is_none()
+    }
+
+    /// Whether an idle connection that was accepted there is to end now, without another request.
+    pub(crate) fn is_dismissing(&self, place: Place) -> bool {
+        self.is_hurrying() || self.generation.borrow().listener(place.listener).is_none()
     }
 
     /// The last tick.
@@ -336,6 +363,7 @@ impl Worker {
             memory.answer.out.clear();
             memory.bytes.shrink_to(16 << 10);
             memory.answer.out.shrink_to(32 << 10);
+            memory.answer.head_bytes.shrink_to(16 << 10);
             memories.push(memory);
         }
     }

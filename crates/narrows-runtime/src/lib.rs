@@ -7,6 +7,7 @@
 mod accept;
 mod buffers;
 mod deadline;
+mod process;
 mod socket;
 mod stream;
 mod udp;
@@ -15,7 +16,12 @@ mod worker;
 pub use accept::{Accepted, Stop, accept};
 pub use buffers::{Buffer, Buffers};
 pub use deadline::{Deadlines, TICK, Tick, Watch};
-pub use socket::{BindError, BoundSocket, bind};
+pub use process::{
+    Guardian, Identity, IdentityError, InheritError, Inheritance, Passed, Passing, Reporter, Shared,
+    Successor, Transport, drop_privileges, give_socket, low_ports_begin, read_as, start_successor,
+    start_ward, take_inheritance,
+};
+pub use socket::{BindError, BoundSocket, bind, bind_beside};
 pub use stream::{Layer, Peer, Stream};
 pub use udp::{
     Arrivals, BATCH, Datagram, DatagramListener, DatagramSocket, Inbox, Message, Outbox, Sent, bind_datagrams,

@@ -96,3 +96,20 @@ fn listen_unix(path: &Path) -> io::Result<Socket> {
     listener.set_nonblocking(true)?;
     Ok(Socket::from(listener))
 }
+
+/// Binds `count` further sockets beside `present` ones of another process, which have to be of the same user: for connections or datagrams, in the order of
+/// `is_stream`. Connections and datagrams that come from now on are spread over all of them.
+///
+/// # Errors
+/// What the system said; then none is bound.
+pub fn bind_beside(
+    present: &[std::sync::Arc<Socket>],
+    address: SocketAddr,
+    is_stream: bool,
+    count: usize,
+) -> io::Result<Vec<Socket>> {
+    // One that had no company may have been bound without.
+    present.iter().try_for_each(|socket| socket.set_reuse_port(true))?;
+    let open = |_| if is_stream { listen(address, true) } else { crate::udp::open(address, true) };
+    (0..count).map(open).collect()
+}

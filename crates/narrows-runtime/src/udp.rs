@@ -17,6 +17,7 @@ pub use arrivals::Arrivals;
 pub use inbox::{BATCH, Datagram, Inbox};
 pub use outbox::{Message, Outbox, Sent};
 pub use socket::{DatagramListener, DatagramSocket, bind_datagrams};
+pub(crate) use socket::{open, prepare};
 
 #[cfg(test)]
 mod tests;

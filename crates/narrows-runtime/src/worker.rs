@@ -17,6 +17,9 @@ pub enum Phase {
     Running,
     /// No new connection, idle ones close, running work is finished.
     Draining,
+    /// Another process has the listening sockets: no new connection and no datagram of a client is taken any more. Idle connections stay until their next request,
+    /// which is their last, because nobody has to hurry; running work is finished.
+    Replaced,
     /// Everything ends now.
     Stopped,
 }
@@ -52,6 +55,11 @@ impl PhaseWatch {
     /// Returns once draining has begun; at once when it has. Cancel safe.
     pub async fn draining(&mut self) {
         self.reached(Phase::Draining).await;
+    }
+
+    /// Whether another process has the listening sockets.
+    pub fn is_replaced(&self) -> bool {
+        *self.0.borrow() == Phase::Replaced
     }
 
     /// Returns once everything is to end. Cancel safe.

@@ -60,7 +60,10 @@ impl TlsFacts {
                 Some(ProtocolVersion::TLSv1_2) => "1.2",
                 _ => "",
             },
-            cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or(""),
+            cipher: session
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str())
+                .map_or("", registered),
             protocol: session
                 .alpn_protocol()
                 .map(|protocol| String::from_utf8_lossy(protocol).into_owned())
@@ -115,4 +118,13 @@ fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+/// The name in IANA's registry; the library calls the suites of TLS 1.3 by names of its own.
+fn registered(name: &'static str) -> &'static str {
+    match name {
+        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other,
+    }
 }

@@ -4,7 +4,7 @@ mod backends;
 mod guide;
 
 use crate::load::{complete, show};
-use crate::serving::{Serving, Source};
+use crate::serving::{Beginning, Serving};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -73,7 +73,7 @@ fn start(configuration: &str, offset: u16) -> Result<Serving, String> {
         backends::start_http(port + offset, name).map_err(|error| error.to_string())?;
     }
     backends::start_lines(LINE_SERVER + offset).map_err(|error| error.to_string())?;
-    Serving::start(ready, Source { files: None, workers: None })
+    Serving::start(ready, Beginning::default(), &mut None)
 }
 
 /// The configuration with the port of every loopback address moved.

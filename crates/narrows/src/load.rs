@@ -64,22 +64,49 @@ pub(crate) struct Ready {
     pub(crate) tls: TlsContexts,
 }
 
+/// Something about the plan that was found elsewhere than in its text.
+pub(crate) struct Found {
+    /// Where the plan says it.
+    pub(crate) origin: Origin,
+    /// How bad it is.
+    pub(crate) severity: Severity,
+    /// What it is about.
+    pub(crate) code: Code,
+    /// What is wrong, in a sentence.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) help: Option<String>,
+}
+
 /// Reads the files that the plan names; what is wrong with them joins the other diagnostics. `None` when anything keeps the plan from being run.
 pub(crate) fn complete(loaded: &mut Loaded) -> Option<Ready> {
+    complete_with(loaded, Vec::new())
+}
+
+/// The same, with what was found meanwhile.
+pub(crate) fn complete_with(loaded: &mut Loaded, mut found: Vec<Found>) -> Option<Ready> {
     let plan = loaded.plan.as_ref()?;
     let (tls, problems) = TlsContexts::load(plan);
-    let secrets = narrows_proxy::check_secrets(plan);
+    for secret in narrows_proxy::check_secrets(plan) {
+        let help = "write at least 16 bytes that nobody can guess: `openssl rand -hex 32 > cookie.key`";
+        found.push(Found {
+            origin: secret.origin,
+            severity: Severity::Error,
+            code: Code::BadSecret,
+            message: secret.to_string(),
+            help: Some(help.into()),
+        });
+    }
     for Problem { origin, kind, message, help } in problems {
         let (severity, code) = match kind {
             ProblemKind::Unreadable => (Severity::Error, Code::BadCertificate),
             ProblemKind::Mismatch => (Severity::Error, Code::WrongKey),
             ProblemKind::Expired => (Severity::Warning, Code::ExpiredCertificate),
         };
-        loaded.add(origin, severity, code, message, help);
+        found.push(Found { origin, severity, code, message, help });
     }
-    for secret in secrets {
-        let help = "write at least 16 bytes that nobody can guess: `openssl rand -hex 32 > cookie.key`";
-        loaded.add(secret.origin, Severity::Error, Code::BadSecret, secret.to_string(), Some(help.into()));
+    for Found { origin, severity, code, message, help } in found {
+        loaded.add(origin, severity, code, message, help);
     }
     if let Some((origin, message)) = bad_explain_key(loaded.plan.as_ref()?) {
         let help = "write at least 16 bytes that nobody can guess: `openssl rand -hex 32 > explain.key`";

@@ -1,15 +1,23 @@
 //! Narrows: a layer-4 and layer-7 reverse proxy and load balancer.
 
+mod causes;
 mod check;
 mod demo;
 mod diff;
 mod explain;
+mod guard;
 mod load;
+mod notify;
 mod orders;
+mod pid_file;
+mod preflight;
+mod program;
 mod reload;
 mod run;
 mod scrape;
 mod serving;
+mod upgrade;
+mod watchdog;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -57,6 +65,9 @@ enum Command {
     /// Say what another configuration would change, in meaning
     #[command(after_help = diff::HELP)]
     Diff(diff::Arguments),
+    /// Say what a cause in the log means, what usually leads to it, and what to do
+    #[command(after_help = causes::HELP)]
+    Causes(causes::Arguments),
     /// Say which rule would take a request, what each rule saw, and where it goes
     #[command(after_help = explain::HELP)]
     Explain(Box<explain::Arguments>),
@@ -82,6 +93,7 @@ enum Command {
 enum Page {
     Configuration,
     Routing,
+    Causes,
 }
 
 fn main() -> ExitCode {
@@ -90,9 +102,11 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Diff(arguments) => diff::diff(&arguments),
+        Command::Causes(arguments) => causes::causes(&arguments),
         Command::Explain(arguments) => explain::explain(*arguments),
         Command::Schema { markdown: Some(Page::Configuration) } => print(&narrows_config::reference()),
         Command::Schema { markdown: Some(Page::Routing) } => print(&narrows_config::routing()),
+        Command::Schema { markdown: Some(Page::Causes) } => print(&causes::page()),
         Command::Schema { markdown: None } => print(&format!("{:#}\n", narrows_config::schema())),
         Command::Version => print(&version()),
         Command::Completions { shell } => {

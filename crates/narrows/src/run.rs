@@ -1,8 +1,10 @@
 //! `narrows run`: from files to a serving process.
 
-use crate::fail;
-use crate::load::{Files, complete, show};
-use crate::serving::{Serving, Source};
+use crate::load::{Files, complete_with, show};
+use crate::program::Program;
+use crate::serving::{Beginning, Serving, Source};
+use crate::{fail, guard, preflight};
+use narrows_runtime::{Inheritance, Passed, Reporter, Shared, take_inheritance};
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "Examples:
@@ -25,16 +27,46 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    // Before there is any thread.
+    let inheritance = match take_inheritance() {
+        Ok(inheritance) => inheritance,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let program = Program::present();
+    if let (true, Some(program)) = (guard::is_wanted(), &program) {
+        let sockets: Vec<Shared> = inheritance.sockets.into_iter().map(Passed::shared).collect();
+        return guard::guard(program, &sockets);
+    }
+    let Inheritance { sockets, mut reporter, guardian } = inheritance;
     let mut loaded = match arguments.files.load() {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
-    let ready = complete(&mut loaded);
+    let files = arguments.files.again();
+    let (becoming, found) = match &loaded.plan {
+        Some(plan) => preflight::look(plan, files.as_ref()),
+        None => (None, Vec::new()),
+    };
+    let ready = complete_with(&mut loaded, found);
     show(&loaded.diagnostics);
-    let Some(ready) = ready else { return ExitCode::FAILURE };
-    let source = Source { files: arguments.files.again(), workers: arguments.workers.map(usize::from) };
-    match Serving::start(ready, source) {
+    let Some(ready) = ready else {
+        tell(&mut reporter, &loaded.diagnostics.render(false));
+        return ExitCode::FAILURE;
+    };
+    let source = Source { files, workers: arguments.workers.map(usize::from) };
+    let beginning = Beginning { source, program, sockets, guardian, becoming };
+    match Serving::start(ready, beginning, &mut reporter) {
         Ok(serving) => serving.until_stopped(),
-        Err(message) => fail(&message),
+        Err(message) => {
+            tell(&mut reporter, &message);
+            fail(&message)
+        }
+    }
+}
+
+/// Tells the process that hands over why this one does not come to serve.
+fn tell(reporter: &mut Option<Reporter>, why: &str) {
+    if let Some(reporter) = reporter {
+        reporter.problem(why);
     }
 }

@@ -1,12 +1,19 @@
 //! A plan that is being served, from the first socket to the last connection.
 
 use crate::load::{Files, Ready};
-use crate::orders::{Order, Orders};
+use crate::notify::{Manager, watchdog_interval};
+use crate::orders::{Asker, Order, Orders};
+use crate::pid_file::PidFile;
+use crate::preflight::Becoming;
+use crate::program::Program;
 use crate::reload::Reloader;
 use crate::say;
 use crate::scrape::Scraping;
+use crate::upgrade::{Decision, Upgrade};
+use crate::watchdog;
 use narrows_proxy::{Running, Server};
-use std::process::ExitCode;
+use narrows_runtime::{Guardian, Passed, Reporter, drop_privileges};
+use std::process::{Child, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const INTERRUPTED: u8 = 130;
 
 /// Where the configuration came from, to be read again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Source {
     /// Its files; `None` where it cannot be read again, as standard input.
     pub(crate) files: Option<Files>,
@@ -25,13 +32,48 @@ pub(crate) struct Source {
     pub(crate) workers: Option<usize>,
 }
 
+/// What a process begins with, beside its plan.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    /// Where the configuration came from.
+    pub(crate) source: Source,
+    /// How the process was started; `None` when it cannot be started once more.
+    pub(crate) program: Option<Program>,
+    /// Sockets that were passed on to it.
+    pub(crate) sockets: Vec<Passed>,
+    /// The first process of its container.
+    pub(crate) guardian: Option<Guardian>,
+    /// Who it becomes once its sockets are bound.
+    pub(crate) becoming: Option<Becoming>,
+}
+
 /// A plan that is being served.
 pub(crate) struct Serving {
     runtime: Runtime,
+    process: Process,
+}
+
+/// What the life of the process needs.
+struct Process {
     orders: Orders,
     running: Arc<Running>,
+    reloader: Reloader,
+    /// Whether the configuration can be read again.
+    is_readable: bool,
+    program: Option<Program>,
+    guardian: Option<Guardian>,
+    manager: Option<Arc<Manager>>,
+    /// There as long as this is the process that serves.
+    pid_file: Option<PidFile>,
+    /// A new process that does not serve yet.
+    upgrade: Option<Upgrade>,
+    /// The process that took over.
+    successor: Option<Child>,
+    draining: bool,
+    interrupts: u32,
+    /// Where the metrics are told.
+    #[allow(dead_code, reason = "it ends with the process")]
     scraping: Arc<Scraping>,
-    source: Source,
 }
 
 /// How serving ended.
@@ -43,15 +85,22 @@ enum End {
 }
 
 impl Serving {
-    /// Binds every address, starts the workers and says where they listen.
+    /// Binds every address, becomes who the process shall be, starts the workers and says where they listen. A process that this one takes over from stops
+    /// only then: `predecessor` is taken where the new one serves.
     ///
     /// # Errors
-    /// A sentence; then nothing is left behind.
-    pub(crate) fn start(ready: Ready, source: Source) -> Result<Self, String> {
+    /// What is wrong, a line each; then nothing is left behind.
+    pub(crate) fn start(
+        ready: Ready,
+        beginning: Beginning,
+        predecessor: &mut Option<Reporter>,
+    ) -> Result<Self, String> {
         let Ready { plan, tls } = ready;
+        let Beginning { source, program, sockets, guardian, becoming } = beginning;
         raise_descriptor_limit();
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = source.workers.or(plan.settings.workers).unwrap_or_else(cores);
+        let pid_file = plan.settings.pid_file.clone();
         let uncaught = |error| format!("cannot catch signals: {error}");
         let runtime = Builder::new_current_thread().enable_all().build().map_err(uncaught)?;
         let orders = {
@@ -60,28 +109,69 @@ impl Serving {
         };
         let scraping = Arc::new(Scraping::default());
         let opened = scraping.open(&plan)?;
-        let server = Server::bind(plan, tls, workers).map_err(|error| error.to_string())?;
+        let server = Server::bind_with(plan, tls, workers, sockets).map_err(|error| error.to_string())?;
+        if let Some(Becoming { identity, keeps_low_ports }) = &becoming {
+            let unable = |error| format!("cannot become user {}: {error}", identity.user);
+            server.give_sockets(identity).map_err(unable)?;
+            drop_privileges(identity, *keeps_low_ports).map_err(unable)?;
+        }
+        let bound = server.bound();
         let running = Arc::new(server.start().map_err(|error| error.to_string())?);
-        for socket in running.bound() {
+        let is_readable = source.files.is_some();
+        let reloader = Reloader::new(source.files, &running, &scraping);
+        let pid_file = match &pid_file {
+            Some(file) => Some(PidFile::write(&file.path).map_err(|error| {
+                format!("cannot write the process number to {}: {error}", file.path.display())
+            })?),
+            None => None,
+        };
+        let manager = Manager::of_environment().map(Arc::new);
+        let took_over = predecessor.is_some();
+        if let (Some(manager), Some(interval)) = (&manager, watchdog_interval(took_over)) {
+            watchdog::start(Arc::clone(manager), running.pulse(), interval)
+                .map_err(|error| format!("cannot start the watchdog: {error}"))?;
+        }
+        for socket in bound {
             say(&format!("narrows: listening on {socket}"));
         }
         scraping.serve(&running.plan(), opened, &running)?;
+        if let Some(predecessor) = predecessor.take() {
+            predecessor.ready();
+        }
+        running.own_sockets();
+        if let Some(manager) = &manager {
+            manager.ready("serving");
+        }
         say("narrows: ready");
-        Ok(Serving { runtime, orders, running, scraping, source })
+        let process = Process {
+            orders,
+            running,
+            reloader,
+            is_readable,
+            program,
+            guardian,
+            manager,
+            pid_file,
+            scraping,
+            upgrade: None,
+            successor: None,
+            draining: false,
+            interrupts: 0,
+        };
+        Ok(Serving { runtime, process })
     }
 
     /// Serves until an order ends it.
     pub(crate) fn until_stopped(self) -> ExitCode {
-        let Serving { runtime, mut orders, running, scraping, source } = self;
-        let reloader = Reloader::new(source.files, &running, &scraping);
-        match runtime.block_on(life(&mut orders, &running, &reloader)) {
+        let Serving { runtime, mut process } = self;
+        match runtime.block_on(process.life()) {
             End::Interrupted => {
                 say("narrows: interrupted twice, ending now");
-                running.stop();
+                process.running.stop();
                 ExitCode::from(INTERRUPTED)
             }
             End::Drained => {
-                running.wait();
+                process.running.wait();
                 say("narrows: stopped");
                 ExitCode::SUCCESS
             }
@@ -89,46 +179,156 @@ impl Serving {
     }
 }
 
-/// The life of the process once it serves: one order after the other.
-async fn life(orders: &mut Orders, running: &Running, reloader: &Reloader) -> End {
-    let mut interrupts = 0;
-    let mut draining = false;
-    loop {
-        let order = tokio::select! {
-            order = orders.next() => order,
-            () = tokio::time::sleep(LOOK), if draining => {
-                if running.is_finished() {
-                    return End::Drained;
+impl Process {
+    /// The life of the process once it serves: one order after the other.
+    async fn life(&mut self) -> End {
+        loop {
+            tokio::select! {
+                order = self.orders.next() => {
+                    if let Some(end) = self.obey(order) {
+                        return end;
+                    }
                 }
-                continue;
+                decision = decided(&mut self.upgrade) => self.finish_upgrade(decision),
+                () = tokio::time::sleep(LOOK), if self.draining => {
+                    if let Some(successor) = &mut self.successor {
+                        // Reaped where it ends early; who serves is not this process' business any more.
+                        let _ = successor.try_wait();
+                    }
+                    if self.running.is_finished() {
+                        return End::Drained;
+                    }
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Option<End> {
+        match order {
+            Order::Stop => self.drain(),
+            Order::Interrupt => {
+                self.interrupts += 1;
+                if self.interrupts > 1 {
+                    return Some(End::Interrupted);
+                }
+                self.drain();
+            }
+            Order::Reload(asker) => self.reload(asker),
+            Order::Reopen(asker) => {
+                self.running.reopen_logs();
+                asker.answer(Ok("access logs are opened anew".into()));
+            }
+            Order::Upgrade(asker) => self.begin_upgrade(asker),
+        }
+        None
+    }
+
+    /// Reads the configuration again, on another thread: further orders are heard meanwhile.
+    fn reload(&self, asker: Asker) {
+        let reloader = match &self.reloader {
+            _ if self.draining => return asker.answer(Err("not reloaded: this process ends already".into())),
+            _ if self.upgrade.is_some() => {
+                return asker.answer(Err("not reloaded: an upgrade is under way".into()));
+            }
+            reloader => reloader.clone(),
+        };
+        let manager = self.manager.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Some(manager) = &manager {
+                manager.reloading();
+            }
+            let outcome = reloader.reload();
+            if let Some(manager) = &manager {
+                manager.ready(if outcome.is_ok() { "serving" } else { "serving; a reload failed" });
+            }
+            asker.answer(outcome);
+        });
+    }
+
+    fn drain(&mut self) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        if let Some(upgrade) = self.upgrade.take() {
+            upgrade.fail(Some("this process was told to end".to_owned()));
+        }
+        if let Some(manager) = &self.manager {
+            manager.stopping("finishing what runs");
+        }
+        say("narrows: draining; running requests are finished");
+        self.running.drain();
+    }
+
+    fn begin_upgrade(&mut self, asker: Asker) {
+        let begun = match (self.is_readable, &self.program) {
+            _ if self.draining => Err((asker, "this process ends already".to_owned())),
+            _ if self.upgrade.is_some() => Err((asker, "an upgrade is under way".to_owned())),
+            (true, Some(program)) => {
+                let limit = self.running.plan().settings.upgrade_timeout;
+                let guardian = self.guardian.as_ref();
+                say(&format!("narrows: upgrade: starting {}", program.path().display()));
+                Upgrade::begin(program, &self.running, guardian, limit, asker)
+            }
+            (false, _) => Err((
+                asker,
+                "the configuration cannot be read again, so no other process can start with it".to_owned(),
+            )),
+            (_, None) => {
+                Err((asker, "the system does not tell where the program of this process is".to_owned()))
             }
         };
-        match order {
-            Order::Stop => {}
-            Order::Interrupt => interrupts += 1,
-            Order::Reload(asker) => {
-                let reloader = reloader.clone();
-                // It may take seconds; other orders are heard meanwhile.
-                tokio::task::spawn_blocking(move || asker.answer(reloader.reload()));
-                continue;
+        match begun {
+            Ok(upgrade) => {
+                self.tell_status("a new process starts");
+                self.upgrade = Some(upgrade);
             }
-            Order::Reopen(asker) => {
-                asker.answer(Err("this version does not open its logs anew".into()));
-                continue;
-            }
-            Order::Upgrade(asker) => {
-                asker.answer(Err("this version does not hand over to another process".into()));
-                continue;
-            }
+            Err((asker, why)) => asker.answer(Err(format!("no upgrade: {why}"))),
         }
-        if interrupts > 1 {
-            return End::Interrupted;
+    }
+
+    fn finish_upgrade(&mut self, decision: Decision) {
+        let Some(upgrade) = self.upgrade.take() else { return };
+        let why = match decision {
+            Decision::Serves => return self.hand_over(upgrade),
+            Decision::Ended => None,
+            Decision::Failed(why) => Some(why),
+        };
+        upgrade.fail(why);
+        self.tell_status("serving; an upgrade failed");
+    }
+
+    /// The new process serves: this one takes nothing more and finishes what runs.
+    fn hand_over(&mut self, upgrade: Upgrade) {
+        let Some((child, asker)) = upgrade.succeed() else { return };
+        self.draining = true;
+        self.running.hand_over();
+        if let Some(guardian) = &self.guardian
+            && let Err(error) = guardian.tell(child.id())
+        {
+            say(&format!("narrows: cannot tell the first process of this container who serves: {error}"));
         }
-        if !draining {
-            say("narrows: draining; running requests are finished");
-            running.drain();
+        if let Some(manager) = &self.manager {
+            manager.hand_over(child.id());
         }
-        draining = true;
+        // The new process has written its own.
+        self.pid_file = None;
+        asker.answer(Ok(format!("process {} serves now; this one finishes what runs", child.id())));
+        self.successor = Some(child);
+    }
+
+    fn tell_status(&self, status: &str) {
+        if let Some(manager) = &self.manager {
+            manager.status(status);
+        }
+    }
+}
+
+/// What becomes of an upgrade; never, where there is none. Cancel safe.
+async fn decided(upgrade: &mut Option<Upgrade>) -> Decision {
+    match upgrade {
+        Some(upgrade) => upgrade.decided().await,
+        None => std::future::pending().await,
     }
 }
 

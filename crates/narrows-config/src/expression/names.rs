@@ -101,7 +101,7 @@ impl Checker<'_> {
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if siblings.is_empty() => {
-                "names begin with `request.`, `response.`, `connection.`, `tls.`, `proxy_protocol.`, `time.` or `captures`"
+                "names begin with `request.`, `response.`, `record.`, `connection.`, `tls.`, `proxy_protocol.`, `time.` or `captures`"
                     .into()
             }
             None => format!("known here: {}", siblings.join(", ")),
@@ -205,9 +205,14 @@ impl Checker<'_> {
             let problem = Problem::new(Code::NoResponse, self.range(node), message);
             return self.fail(
                 problem.help(
-                    "`response` is known in `response_headers`, in error pages and in `learn.response`",
+                    "`response` is known in `response_headers`, in error pages, in `learn.response` and in `access_log`",
                 ),
             );
+        }
+        if name.starts_with("record.") && !self.scope.record {
+            let message = format!("there is no `{name}` here: the record is made when everything is over");
+            let help = "`record` is known in `settings.access_log`";
+            return self.fail(Problem::new(Code::NoResponse, self.range(node), message).help(help));
         }
         let is_http = name.starts_with("request.") || name == "captures";
         if is_http && self.scope.tcp {

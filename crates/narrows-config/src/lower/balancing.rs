@@ -12,7 +12,7 @@ use narrows_plan::{Address, Balance, Balancing, Template};
 
 /// An upstream does not know which route was taken, and chooses before there is an answer.
 pub(super) const REQUEST: Scope<'static> =
-    Scope { tcp: false, response: false, condition: false, captures: None };
+    Scope { tcp: false, response: false, record: false, condition: false, captures: None };
 
 /// The methods that take the same endpoint for the same key.
 const HASH_METHODS: &str = "`hash`, `consistent-hash`, `ketama` or `maglev`";

@@ -55,7 +55,7 @@ impl Lowering<'_> {
             self.push(&mut conditions, "source", source.0.iter().map(|text| text.place), inside);
         }
         if let Some(when) = &route.when {
-            let scope = Scope { tcp, response: false, condition: true, captures: None };
+            let scope = Scope { tcp, response: false, record: false, condition: true, captures: None };
             if let Some(expression) = self.condition_text(when, scope) {
                 self.warn_absent_facts(when, &expression);
                 let origin = self.reporter.sources.origin(when.place);

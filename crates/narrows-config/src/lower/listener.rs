@@ -147,7 +147,7 @@ impl Lowering<'_> {
     }
 
     fn http(&mut self, name: &Text, written: &model::Listener) -> HttpListener {
-        let scope = Scope { tcp: false, response: false, condition: false, captures: None };
+        let scope = Scope { tcp: false, response: false, record: false, condition: false, captures: None };
         let mut listener = HttpListener {
             limits: self.limits(written),
             timeouts: http_timeouts(written.timeouts.as_ref()),

@@ -96,7 +96,13 @@ impl Lowering<'_> {
         captures: Option<Pattern>,
         listener: &HttpListener,
     ) -> Option<Route> {
-        let scope = Scope { tcp: false, response: false, condition: false, captures: captures.as_ref() };
+        let scope = Scope {
+            tcp: false,
+            response: false,
+            record: false,
+            condition: false,
+            captures: captures.as_ref(),
+        };
         let in_response = Scope { response: true, ..scope };
         let action = self.action(written, scope);
         let request_edits = self.header_edits(written.request_headers.as_ref(), scope);

@@ -81,7 +81,21 @@ fn meaning(fact: Fact) -> &'static str {
         Fact::Month => "1 to 12",
         Fact::Year => "the year",
         Fact::Unix => "seconds since 1970",
-        Fact::ResponseStatus => "the status; in `response_headers` and error pages only",
+        Fact::ResponseStatus => "the status; in `response_headers`, error pages and `access_log` only",
+        Fact::RecordProtocol => "in `access_log` only: `http`, `tcp`, `udp` or `quic`",
+        Fact::RecordRoute => "in `access_log` only: the route that took it",
+        Fact::RecordUpstream => "in `access_log` only: the upstream that was asked",
+        Fact::RecordEndpoint => "in `access_log` only: the last endpoint that was asked",
+        Fact::RecordUpstreamStatus => "in `access_log` only: what it answered; 0 when it did not",
+        Fact::RecordFault => {
+            "in `access_log` only: what went wrong, as in the log (causes.md); an empty text when nothing did"
+        }
+        Fact::RecordAttempts => "in `access_log` only: how many attempts were made",
+        Fact::RecordBytesReceived => "in `access_log` only: bytes from the client, without the head",
+        Fact::RecordBytesSent => "in `access_log` only: bytes to the client, without the head",
+        Fact::RecordDurationMs => "in `access_log` only: how long it took, milliseconds",
+        Fact::RecordRequestId => "in `access_log` only: the request id",
+        Fact::RecordTraceId => "in `access_log` only: the trace id",
     }
 }
 

@@ -402,7 +402,7 @@ fn of_upstreams(tables: &Tables) -> Vec<Family> {
     let mut head = Family::new(
         "narrows_upstream_answer_seconds",
         Kind::Histogram,
-        "From the beginning of the attempt that was answered to the head of the answer.",
+        "From when the connection to the endpoint was there to the head of its answer.",
     );
     for (upstream, cells) in &tables.upstreams {
         let labels = [("upstream", &**upstream)];

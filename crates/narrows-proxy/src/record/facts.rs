@@ -3,9 +3,10 @@
 use crate::downstream::Downstream;
 use crate::generation::Generation;
 use crate::request::{
-    ConnectionFacts, Request, RequestFacts, RequestMemory, joined, tls_flag, tls_texts, tlv_text,
+    ConnectionFacts, Request, RequestFacts, RequestMemory, Response, joined, set_by, tls_flag, tls_texts,
+    tlv_text,
 };
-use crate::worker::{ExchangeMemory, Worker};
+use crate::worker::{AnswerMemory, ExchangeMemory, Worker};
 use narrows_plan::{Fact, Facts, HttpListener};
 use narrows_wire::http1::{FieldName, cookie};
 use narrows_wire::target;
@@ -20,9 +21,18 @@ pub(super) struct ExchangeFacts<'a> {
     pub(super) downstream: &'a Downstream,
     pub(super) memory: &'a ExchangeMemory,
     pub(super) client: IpAddr,
+    /// Whether an endpoint has answered.
+    pub(super) is_answered: bool,
 }
 
 impl ExchangeFacts<'_> {
+    /// The endpoint's answer, where it was kept.
+    fn response(&self) -> Option<Response<'_>> {
+        let AnswerMemory { head, head_bytes, .. } = &self.memory.answer;
+        let is_there = self.is_answered && !head_bytes.is_empty();
+        is_there.then(|| Response { status: head.status, bytes: head_bytes, head: Some(head) })
+    }
+
     /// What the request, understood once more, answers; nothing where it cannot be understood.
     fn ask<T: Default>(&self, question: impl FnOnce(&RequestFacts<'_>) -> T) -> T {
         let ExchangeFacts { memory, downstream, .. } = self;
@@ -81,12 +91,12 @@ impl Facts for ExchangeFacts<'_> {
         target::query_parameter(query?, name)
     }
 
-    fn response_header(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
+    fn response_header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.response().and_then(|Response { head, bytes, .. }| joined(&head?.fields, bytes, name))
     }
 
-    fn response_cookie(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
+    fn response_cookie(&self, name: &str) -> Option<Cow<'_, str>> {
+        set_by(self.response()?, name)
     }
 
     fn capture(&self, _: usize) -> Option<&str> {

@@ -4,7 +4,7 @@ use super::{Inbox, control};
 use crate::accept::register;
 use crate::{BindError, BoundSocket};
 use narrows_plan::Bind;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -36,7 +36,7 @@ pub fn bind_datagrams(bind: &Bind, workers: usize) -> Result<BoundSocket, BindEr
     Ok(BoundSocket { bind: Bind::Socket(address), sockets })
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+pub(crate) fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -45,14 +45,20 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;
-    enlarge(&socket);
-    if address.ip().is_unspecified() {
-        control::tell_local_address(&socket, address.is_ipv6())?;
-    }
-    // Kernels before 5.0 do not join datagrams; they are received one by one then.
-    let _ = control::join_on_receive(&socket, true);
+    prepare(&socket, &address.into())?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Sets what a listener for datagrams on `address` needs.
+pub(crate) fn prepare(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    enlarge(socket);
+    if let Some(address) = address.as_socket().filter(|address| address.ip().is_unspecified()) {
+        control::tell_local_address(socket, address.is_ipv6())?;
+    }
+    // Kernels before 5.0 do not join datagrams; they are received one by one then.
+    let _ = control::join_on_receive(socket, true);
+    Ok(())
 }
 
 /// Asks for large buffers and takes what is given.
