@@ -40,7 +40,8 @@ pub(crate) use tls::{
     Certificate, CertificateHeader, ClientCertificates, ClientMode, Profile, UpstreamProtocol, UpstreamTls,
 };
 pub(crate) use tracing::{
-    Otlp, OtlpProtocol, Propagation, SampleRule, SpanOf, Telemetry, TraceParent, TracedErrors, Tracing,
+    Otlp, OtlpProtocol, Propagation, RequestId, SampleRule, SpanOf, Telemetry, TraceParent, TracedErrors,
+    Tracing,
 };
 pub(crate) use upstream::{
     AddressFamily, Addresses, Balance, ProxyProtocolVersion, Resolver, Upstream, WhenDown,

@@ -22,11 +22,11 @@ const BATCHES: usize = 1 << 10;
 
 /// A record of an access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogRecord {
+pub(crate) struct LogRecord {
     /// The record as a JSON object; `trace_id` and `span_id` name its trace.
-    pub json: Box<[u8]>,
+    pub(crate) json: Box<[u8]>,
     /// When it was written, since 1970.
-    pub time: Duration,
+    pub(crate) time: Duration,
 }
 
 /// What became of one kind of telemetry since the process began.
@@ -108,7 +108,7 @@ impl Counters {
 
 /// One kind of telemetry on its way to the thread.
 #[derive(Debug)]
-struct Entrance<T> {
+pub(crate) struct Entrance<T> {
     counters: Arc<Counters>,
     sender: mpsc::Sender<Queued<T>>,
 }
@@ -120,7 +120,7 @@ impl<T> Entrance<T> {
     }
 
     /// How many were taken; the others are lost, and counted.
-    fn offer(&self, mut items: Vec<T>) -> usize {
+    pub(crate) fn offer(&self, mut items: Vec<T>) -> usize {
         let offered = items.len();
         if offered == 0 {
             return 0;
@@ -142,7 +142,7 @@ impl<T> Entrance<T> {
 #[derive(Debug)]
 pub struct Exporter {
     spans: Entrance<Span>,
-    logs: Entrance<LogRecord>,
+    logs: Arc<Entrance<LogRecord>>,
     targets: watch::Sender<Option<Arc<Target>>>,
     has_target: AtomicBool,
     phase: PhaseControl,
@@ -183,7 +183,7 @@ impl Exporter {
         let queues = Queues { spans: span_queue, logs: log_queue, phase: watched };
         Arc::new(Exporter {
             spans,
-            logs,
+            logs: Arc::new(logs),
             targets: watch::channel(None).0,
             has_target: AtomicBool::new(false),
             phase,
@@ -254,12 +254,9 @@ impl Exporter {
         Ok(())
     }
 
-    /// Takes log records, never waits, and says how many it took; the others are lost, and counted.
-    pub fn offer_logs(&self, records: Vec<LogRecord>) -> usize {
-        match self.has_target.load(Ordering::Relaxed) {
-            true => self.logs.offer(records),
-            false => 0,
-        }
+    /// Where log records go in.
+    pub(crate) fn logs(&self) -> Arc<Entrance<LogRecord>> {
+        Arc::clone(&self.logs)
     }
 
     /// What became of everything that was offered.

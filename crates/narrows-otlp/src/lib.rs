@@ -8,9 +8,10 @@
 mod collector;
 mod delivery;
 mod exporter;
+mod log_destination;
 mod messages;
 mod requests;
 mod transport;
 mod verdict;
 
-pub use exporter::{Exporter, ExporterCounts, LogRecord, Prepared, SignalCounts, StartError};
+pub use exporter::{Exporter, ExporterCounts, Prepared, SignalCounts, StartError};

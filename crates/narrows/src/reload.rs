@@ -4,6 +4,7 @@ use crate::load::{Files, Ready, complete, show};
 use crate::orders::Outcome;
 use crate::say;
 use crate::scrape::Scraping;
+use narrows_otlp::Exporter;
 use narrows_proxy::Running;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,14 +14,21 @@ pub(crate) struct Reloader {
     files: Option<Files>,
     running: Arc<Running>,
     scraping: Arc<Scraping>,
+    exporter: Arc<Exporter>,
     /// One at a time: who comes later reads what is newer.
     turn: Arc<Mutex<()>>,
 }
 
 impl Reloader {
     /// `files` is `None` where the configuration cannot be read again.
-    pub(crate) fn new(files: Option<Files>, running: &Arc<Running>, scraping: &Arc<Scraping>) -> Self {
-        Reloader { files, running: Arc::clone(running), scraping: Arc::clone(scraping), turn: Arc::default() }
+    pub(crate) fn new(
+        files: Option<Files>,
+        running: &Arc<Running>,
+        scraping: &Arc<Scraping>,
+        exporter: &Arc<Exporter>,
+    ) -> Self {
+        let (running, scraping) = (Arc::clone(running), Arc::clone(scraping));
+        Reloader { files, running, scraping, exporter: Arc::clone(exporter), turn: Arc::default() }
     }
 
     /// Reads everything and serves it, if nothing is wrong with it; else the present configuration stays. Blocks, for seconds where names have to be
@@ -50,7 +58,9 @@ impl Reloader {
         let before = self.running.bound();
         let changes = plan.changes_from(&self.running.plan());
         let opened = self.scraping.open(&plan)?;
+        let collector = self.exporter.prepare(plan.otlp.as_deref()).map_err(|error| error.to_string())?;
         self.running.apply(plan, tls).map_err(|error| error.to_string())?;
+        self.exporter.adopt(collector).map_err(|error| error.to_string())?;
         self.scraping.serve(&self.running.plan(), opened, &self.running)?;
         let now = self.running.bound();
         for gone in before.iter().filter(|one| !now.contains(one)) {

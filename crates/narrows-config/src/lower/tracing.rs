@@ -184,7 +184,7 @@ impl Lowering<'_> {
 
     fn sample_rule(&mut self, written: &model::SampleRule) -> Option<SampleRule> {
         let when = written.when.as_ref()?;
-        let scope = Scope { tcp: false, response: false, condition: true, captures: None };
+        let scope = Scope { tcp: false, response: false, condition: true, captures: None, record: false };
         let expression = self.condition_text(when, scope)?;
         let origin = self.reporter.sources.origin(when.place);
         let condition = Condition { expression, written: when.text.trim().into(), origin };
@@ -209,7 +209,7 @@ impl Lowering<'_> {
         };
         let trust = match &written.trust {
             None => Trust::Proxies,
-            Some(OneOrMany(words)) => self.trust(words)?,
+            Some(OneOrMany(words)) => self.trust(words.as_slice())?,
         };
         Some(Box::new(RequestIds {
             origin: self.reporter.sources.origin(place),

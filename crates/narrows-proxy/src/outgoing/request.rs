@@ -23,6 +23,7 @@ pub(crate) fn write_request_head(
 ) {
     let Request { bytes, head, .. } = *request;
     let facts = request.facts(None);
+    let correlation = request.correlation.as_deref();
     out.extend_from_slice(head.method_span.of(bytes));
     out.push(b' ');
     write_target(request, listener, route, matched_prefix, out);
@@ -52,7 +53,10 @@ pub(crate) fn write_request_head(
     let mut has_sticky_cookie = false;
     copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
         let kept = match field.known {
-            FieldName::Other => !field.listed,
+            FieldName::Other => {
+                !field.listed
+                    && !correlation.is_some_and(|correlation| correlation.replaces(field.name.of(bytes)))
+            }
             FieldName::Host => !own_host,
             FieldName::TransferEncoding => true,
             FieldName::Upgrade => upgrade,
@@ -97,6 +101,9 @@ pub(crate) fn write_request_head(
     }
     if let Some(pseudonym) = &listener.via {
         let _ = write!(out, "Via: {} {pseudonym}\r\n", request.version().trim_start_matches("HTTP/"));
+    }
+    if let Some(correlation) = correlation {
+        correlation.write_request(edits, out);
     }
     write_edits(edits, &facts, out);
     out.extend_from_slice(b"\r\n");
