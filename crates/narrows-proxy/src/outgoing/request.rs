@@ -53,10 +53,7 @@ pub(crate) fn write_request_head(
     let mut has_sticky_cookie = false;
     copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
         let kept = match field.known {
-            FieldName::Other => {
-                !field.listed
-                    && !correlation.is_some_and(|correlation| correlation.replaces(field.name.of(bytes)))
-            }
+            FieldName::Other => !field.listed,
             FieldName::Host => !own_host,
             FieldName::TransferEncoding => true,
             FieldName::Upgrade => upgrade,
@@ -75,6 +72,7 @@ pub(crate) fn write_request_head(
             _ => !field.is_hop_by_hop(),
         };
         kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
+            && !correlation.is_some_and(|correlation| correlation.replaces(field.name.of(bytes)))
     });
     if let Some(cookie) = cookie.filter(|_| has_sticky_cookie) {
         let changed = |field: &&Field| {

@@ -52,11 +52,7 @@ pub(crate) fn write_response_head(
     let (mut has_sticky_cookie, mut has_cache_control) = (false, false);
     copy_fields(bytes, &head.fields, head.fields_start, out, |field| {
         let kept = match field.known {
-            FieldName::Other => {
-                !field.listed
-                    && !told_id
-                        .is_some_and(|(name, _)| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()))
-            }
+            FieldName::Other => !field.listed,
             FieldName::Upgrade => head.upgrade,
             FieldName::TransferEncoding => options.recode == Recode::Nothing && !field.listed,
             FieldName::Date => {
@@ -79,7 +75,8 @@ pub(crate) fn write_response_head(
             FieldName::Trailer => options.recode == Recode::Nothing && !field.listed,
             _ => !field.is_hop_by_hop(),
         };
-        kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
+        let is_id = |(name, _): (&str, &str)| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes());
+        kept && (edits.is_empty() || !is_edited_away(field, bytes, edits)) && !told_id.is_some_and(is_id)
     });
     if let Some(cookie) = cookie {
         if has_sticky_cookie {
