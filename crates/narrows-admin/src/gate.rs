@@ -58,16 +58,21 @@ mod tests {
     use http::header::HeaderName;
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let field =
-            |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
         let mut headers = HeaderMap::new();
-        fields.iter().map(field).for_each(|(name, value)| drop(headers.append(name, value)));
+        fields.iter().map(field).for_each(|(name, value)| {
+            headers.append(name, value);
+        });
         headers
     }
 
     #[test]
     fn a_page_in_a_browser_is_refused_everywhere() {
-        for field in [("origin", "http://127.0.0.1:9901"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        for field in
+            [("origin", "http://127.0.0.1:9901"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+        {
             let refused = Gate::Open.admit(&headers(&[field]), true).unwrap_err();
             assert_eq!(refused.cause, Cause::ForeignOrigin, "{field:?}");
         }

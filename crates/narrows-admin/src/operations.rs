@@ -1,9 +1,12 @@
 //! What the admin API asks of the process, and what the process tells.
 
+use narrows_control::Operator;
 use narrows_plan::Plan;
+use narrows_proxy::{Ask, Bound, Listening, TooManyTaps};
 use narrows_tls::TlsContexts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,25 +23,52 @@ pub trait Operations: Send + Sync + 'static {
     /// The configuration that is served now.
     fn in_force(&self) -> InForce;
 
+    /// Where the listeners listen, in the order of the configuration.
+    fn bound(&self) -> Vec<Bound>;
+
+    /// The way to the control plane.
+    fn operator(&self) -> Operator;
+
+    /// The metrics in the form that a scraper asks for (the value of its `Accept` field); `None` where nothing is counted.
+    fn metrics(&self, accept: &str) -> Option<Metrics> {
+        let _ = accept;
+        None
+    }
+
+    /// How many requests, flows or sessions each route has taken since the start, by listener and route; `None` where that is not counted.
+    fn hits(&self) -> Option<HashMap<(String, String), u64>> {
+        None
+    }
+
     /// Reads the configuration again and serves it; when anything is wrong with it, the old one stays.
     fn reload(&self, options: ReloadOptions) -> Answer<ReloadReport>;
 
-    /// Keeps the configuration that was taken on trial.
+    /// Keeps the configuration that is on trial.
     fn confirm(&self) -> Answer<()>;
 
     /// Begins to end gracefully: no new connection, what runs is finished.
     fn drain(&self) -> Answer<()>;
 
-    /// Hands over to a new process of the binary on the disk; this one drains once the new one serves. Gives the number of the new process.
+    /// Hands over to a new process of the binary on the disk; this one drains once the new one serves. Says what was done.
     fn upgrade(&self) -> Answer<String>;
 
     /// Opens the log files anew.
     fn reopen_logs(&self) -> Answer<()>;
+
+    /// Has requests, flows and sessions explained that begin from now on, until the result is dropped.
+    ///
+    /// # Errors
+    /// When too many ask already.
+    fn explain(&self, ask: Ask) -> Result<Listening, TooManyTaps>;
 }
 
 /// How the process is.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
+    /// Version of the program.
+    pub version: &'static str,
+    /// The commit that it was built from, where that is known.
+    pub commit: Option<&'static str>,
     /// How far it is.
     pub phase: Phase,
     /// When it began to serve.
@@ -47,6 +77,15 @@ pub struct Process {
     pub workers: usize,
     /// How long a configuration on trial still waits to be confirmed; `None` when none is on trial.
     pub trial: Option<Duration>,
+}
+
+/// Metrics, as they are sent.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Their type.
+    pub content_type: &'static str,
+    /// Their bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// How far a process is.
@@ -80,14 +119,18 @@ pub struct ReloadOptions {
 }
 
 /// What a reload did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadReport {
     /// The number of the configuration that is served now.
     pub generation: u64,
-    /// What is different, a line each; empty when the configuration means what it meant before.
-    pub changes: Vec<String>,
+    /// What is different, in a line.
+    pub summary: String,
+    /// What is different, as `narrows diff --format json` prints it.
+    pub changes: Vec<serde_json::Value>,
     /// Warnings about the configuration, as `narrows check --format json` prints them.
     pub warnings: Vec<serde_json::Value>,
+    /// For how long it waits to be confirmed; null when it is not on trial.
+    pub confirm_within_seconds: Option<u64>,
 }
 
 /// Why an order was not carried out. Nothing has changed then.

@@ -91,7 +91,7 @@ pub struct Problem {
     pub cause: Cause,
     /// The known name that an unknown one was probably meant to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nearest: Option<String>,
+    pub nearest: Option<Box<str>>,
     /// What is wrong with a configuration, as `narrows check --format json` prints it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<serde_json::Value>,
@@ -113,7 +113,7 @@ impl Problem {
 
     /// The name that was probably meant, among the known ones.
     pub(crate) fn near(mut self, written: &str, known: &[&str]) -> Self {
-        self.nearest = narrows_config::nearest(written, known).map(str::to_owned);
+        self.nearest = narrows_config::nearest(written, known).map(Box::from);
         if let Some(near) = &self.nearest {
             self.detail.push_str(&format!("; did you mean `{near}`?"));
         }

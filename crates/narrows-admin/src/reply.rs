@@ -96,7 +96,6 @@ pub(crate) fn nothing() -> Reply {
 
 /// An answer whose lines come as they are made; it ends when their sender is dropped. A reader that is slow makes the sender wait, or
 /// leave out lines: what it does is its own choice, with the bounded channel that it has.
-#[allow(dead_code, reason = "the live explanation answers with it")]
 pub(crate) fn lines(pieces: mpsc::Receiver<Bytes>) -> Reply {
     let mut reply = bytes(StatusCode::OK, LINES, Bytes::new());
     *reply.body_mut() = Payload::Pieces(pieces);

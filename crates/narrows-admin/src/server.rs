@@ -58,7 +58,9 @@ pub enum AdminError {
     #[error(transparent)]
     Token(#[from] BadToken),
     /// The variable holds what is no address.
-    #[error("NARROWS_ADMIN is `{0}`, which is neither `off` nor an address such as `unix:/run/narrows/admin.sock`")]
+    #[error(
+        "NARROWS_ADMIN is `{0}`, which is neither `off` nor an address such as `unix:/run/narrows/admin.sock`"
+    )]
     Variable(String),
 }
 
@@ -186,11 +188,7 @@ struct Served {
 }
 
 /// The life of the admin thread.
-async fn life(
-    served: Vec<Served>,
-    operations: Arc<dyn Operations>,
-    mut phase: PhaseWatch,
-) -> io::Result<()> {
+async fn life(served: Vec<Served>, operations: Arc<dyn Operations>, mut phase: PhaseWatch) -> io::Result<()> {
     let api = Rc::new(Api::new(operations));
     let deadlines = Deadlines::new();
     let ticking = spawn_local({
@@ -210,7 +208,7 @@ async fn life(
             deadlines: Rc::clone(&deadlines),
             open: Cell::new(0),
         });
-        let accepting = accept(socket, phase.clone(), move |accepted| {
+        let accepting = accept(socket, phase.clone(), Rc::default(), move |accepted| {
             // Who finds no place, or no descriptor, tries again.
             if let Accepted::Connection(stream, _) = accepted
                 && door.open.get() < CONNECTIONS

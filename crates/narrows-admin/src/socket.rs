@@ -19,6 +19,7 @@ pub(crate) struct Listening {
     pub(crate) bind: Bind,
     /// Listening, non-blocking.
     pub(crate) socket: Socket,
+    #[allow(dead_code, reason = "it leaves the file system with this")]
     file: Option<SocketFile>,
 }
 

@@ -25,6 +25,7 @@ pub use code::{Code, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use endpoints::load_endpoints;
 pub use expression::read_condition;
+pub use nearest::nearest;
 pub use reference::{reference, routing, schema};
 pub use source::Sources;
 

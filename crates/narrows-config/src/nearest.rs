@@ -92,7 +92,7 @@ pub(crate) fn elsewhere(table: &str, key: &str) -> Option<&'static str> {
 }
 
 /// The nearest of `known`, when it is near enough to be a slip.
-pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     if written.len() > 64 {
         return None;
     }

@@ -8,7 +8,7 @@ use crate::run::{self, Given};
 use crate::say::say;
 use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
-use narrows_control::Control;
+use narrows_control::{Control, Operator};
 use narrows_observe::metrics::Hits;
 use narrows_observe::{CannotOpen, LogLoss, LogSinks, OtlpLogs, SpanSink};
 use narrows_plan::Plan;
@@ -283,7 +283,7 @@ impl Running {
     ///
     /// # Errors
     /// What cannot be had; then nothing has changed.
-    pub fn apply(&self, plan: Plan, tls: TlsContexts) -> Result<(), StartError> {
+    pub fn apply(&self, plan: Arc<Plan>, tls: TlsContexts) -> Result<(), StartError> {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = Arc::clone(&self.publish.borrow());
         let stores = StickyStores::new(&plan, Some((&before.plan, &before.stores)))?;
@@ -292,10 +292,9 @@ impl Running {
         let sockets = before.sockets.renew(&plan, &named, self.workers)?;
         let listeners = changing.keys.places(&named);
         let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
-        let plan = Arc::new(plan);
+        let logs = before.logs.renew(&plan.settings, self.telemetry.logs_of(&plan))?;
         let prepared =
             self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
-        let logs = before.logs.renew(&plan.settings, self.telemetry.logs_of(&plan))?;
         let metrics = metering::metrics(&plan, self.workers, before.metrics.as_ref());
         self.publish.send_replace(Arc::new(Configuration {
             number: before.number + 1,
@@ -391,6 +390,16 @@ impl Running {
     /// Counts the configurations that were served, from 1.
     pub fn number(&self) -> u64 {
         self.publish.borrow().number
+    }
+
+    /// What the plan that is served needs for TLS.
+    pub fn tls(&self) -> TlsContexts {
+        self.publish.borrow().tls.clone()
+    }
+
+    /// The operator's way to the control plane.
+    pub fn operator(&self) -> Operator {
+        self.control.operator()
     }
 
     /// The plan that is served.

@@ -1,5 +1,6 @@
 //! Narrows: a layer-4 and layer-7 reverse proxy and load balancer.
 
+mod admin;
 mod causes;
 mod check;
 mod demo;
@@ -8,6 +9,7 @@ mod explain;
 mod guard;
 mod load;
 mod notify;
+mod operations;
 mod orders;
 mod pid_file;
 mod preflight;
@@ -71,6 +73,21 @@ enum Command {
     /// Say which rule would take a request, what each rule saw, and where it goes
     #[command(after_help = explain::HELP)]
     Explain(Box<explain::Arguments>),
+    /// Say how a running process is
+    #[command(after_help = admin::STATUS)]
+    Status(admin::Status),
+    /// Have a running process read its configuration again
+    #[command(after_help = admin::RELOAD)]
+    Reload(admin::Reload),
+    /// Keep the configuration that is on trial
+    Confirm(admin::Process),
+    /// Have a running process finish what runs, and end
+    Drain(admin::Process),
+    /// Have a running process hand over to a new one of the program on the disk
+    Upgrade(admin::Process),
+    /// See the endpoints of a running process, and steer them
+    #[command(after_help = admin::ENDPOINT)]
+    Endpoint(admin::Endpoint),
     /// Print the JSON Schema of the configuration, for editors
     #[command(after_help = SCHEMA)]
     Schema {
@@ -104,6 +121,12 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => diff::diff(&arguments),
         Command::Causes(arguments) => causes::causes(&arguments),
         Command::Explain(arguments) => explain::explain(*arguments),
+        Command::Status(arguments) => admin::status(&arguments),
+        Command::Reload(arguments) => admin::reload(&arguments),
+        Command::Confirm(process) => admin::order(&process, "/v1/confirm"),
+        Command::Drain(process) => admin::order(&process, "/v1/drain"),
+        Command::Upgrade(process) => admin::order(&process, "/v1/upgrade"),
+        Command::Endpoint(arguments) => admin::endpoint(&arguments),
         Command::Schema { markdown: Some(Page::Configuration) } => print(&narrows_config::reference()),
         Command::Schema { markdown: Some(Page::Routing) } => print(&narrows_config::routing()),
         Command::Schema { markdown: Some(Page::Causes) } => print(&causes::page()),

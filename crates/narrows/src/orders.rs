@@ -1,6 +1,7 @@
 //! What the process is asked to do, by signals and from within: one stream, which one place handles.
 
 use std::io;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,10 +13,12 @@ const WAITING: usize = 16;
 pub(crate) enum Order {
     /// End gracefully: SIGTERM, SIGQUIT.
     Stop,
+    /// The same, ordered from within.
+    Drain(Asker),
     /// The same from a terminal: SIGINT. The second one ends at once.
     Interrupt,
-    /// Take the configuration anew: SIGHUP.
-    Reload(Asker),
+    /// Take the configuration anew: SIGHUP. Unless it is confirmed in this time, the one before comes back.
+    Reload(Asker, Option<Duration>),
     /// Open the log files anew: SIGUSR1.
     Reopen(Asker),
     /// Hand over to a new process: SIGUSR2.
@@ -45,16 +48,7 @@ impl Asker {
 #[derive(Debug, Clone)]
 pub(crate) struct Commander(mpsc::Sender<Order>);
 
-#[allow(dead_code, reason = "the admin API gives orders with it")]
 impl Commander {
-    /// Gives the order that `make` makes and waits for what becomes of it. Blocks: not for the thread that handles orders.
-    pub(crate) fn order(&self, make: impl FnOnce(Asker) -> Order) -> Outcome {
-        let ended = || "the process ends".to_owned();
-        let (sender, answer) = oneshot::channel();
-        self.0.blocking_send(make(Asker(Some(sender)))).map_err(|_| ended())?;
-        answer.blocking_recv().unwrap_or_else(|_| Err(ended()))
-    }
-
     /// Gives the order that `make` makes and returns once something became of it. What was ordered is done even when this is dropped.
     pub(crate) async fn ordered(&self, make: impl FnOnce(Asker) -> Order) -> Outcome {
         let ended = || "the process ends".to_owned();
@@ -96,7 +90,6 @@ impl Orders {
     }
 
     /// Gives orders to this stream.
-    #[allow(dead_code, reason = "the admin API gives orders with it")]
     pub(crate) fn commander(&self) -> Commander {
         Commander(self.sender.clone())
     }
@@ -108,7 +101,7 @@ impl Orders {
             _ = self.terminate.recv() => Order::Stop,
             _ = self.quit.recv() => Order::Stop,
             _ = self.interrupt.recv() => Order::Interrupt,
-            _ = self.hang_up.recv() => Order::Reload(Asker::default()),
+            _ = self.hang_up.recv() => Order::Reload(Asker::default(), None),
             _ = self.reopen.recv() => Order::Reopen(Asker::default()),
             _ = self.upgrade.recv() => Order::Upgrade(Asker::default()),
             Some(order) = self.receiver.recv() => order,

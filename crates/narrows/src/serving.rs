@@ -2,6 +2,7 @@
 
 use crate::load::{Files, Ready};
 use crate::notify::{Manager, watchdog_interval};
+use crate::operations::Operated;
 use crate::orders::{Asker, Order, Orders};
 use crate::pid_file::PidFile;
 use crate::preflight::Becoming;
@@ -11,12 +12,14 @@ use crate::say;
 use crate::scrape::Scraping;
 use crate::upgrade::{Decision, Upgrade};
 use crate::watchdog;
+use narrows_admin::{AdminServer, RunningAdmin};
 use narrows_otlp::Exporter;
 use narrows_proxy::{Running, Server, Telemetry};
 use narrows_runtime::{Guardian, Passed, Reporter, drop_privileges};
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 use tokio::runtime::{Builder, Runtime};
 
 /// How often it is looked whether the workers have ended.
@@ -71,6 +74,11 @@ struct Process {
     /// The process that took over.
     successor: Option<Child>,
     draining: bool,
+    /// The same, for the admin API.
+    is_draining: Arc<AtomicBool>,
+    /// There as long as this is the process that serves.
+    #[allow(dead_code, reason = "it ends with the process")]
+    admin: RunningAdmin,
     interrupts: u32,
     /// Where the metrics are told.
     #[allow(dead_code, reason = "it ends with the process")]
@@ -110,6 +118,9 @@ impl Serving {
         };
         let scraping = Arc::new(Scraping::default());
         let opened = scraping.open(&plan)?;
+        let admin =
+            AdminServer::open(&plan, &tls, predecessor.is_some(), |line| say(&format!("narrows: {line}")))
+                .map_err(|error| error.to_string())?;
         let exporter = Exporter::new(narrows_observe::say);
         let collector = exporter.prepare(plan.otlp.as_deref()).map_err(|error| error.to_string())?;
         let telemetry =
@@ -142,6 +153,18 @@ impl Serving {
             say(&format!("narrows: listening on {socket}"));
         }
         scraping.serve(&running.plan(), opened, &running)?;
+        let is_draining = Arc::<AtomicBool>::default();
+        let operated = Operated {
+            running: Arc::clone(&running),
+            commander: orders.commander(),
+            reloader: reloader.clone(),
+            started: SystemTime::now(),
+            is_draining: Arc::clone(&is_draining),
+        };
+        let admin = admin.start(Arc::new(operated)).map_err(|error| error.to_string())?;
+        for bind in admin.bound() {
+            say(&format!("narrows: admin API on {bind}"));
+        }
         if let Some(predecessor) = predecessor.take() {
             predecessor.ready();
         }
@@ -163,6 +186,8 @@ impl Serving {
             upgrade: None,
             successor: None,
             draining: false,
+            is_draining,
+            admin,
             interrupts: 0,
         };
         Ok(Serving { runtime, process })
@@ -213,6 +238,11 @@ impl Process {
     fn obey(&mut self, order: Order) -> Option<End> {
         match order {
             Order::Stop => self.drain(),
+            Order::Drain(asker) if self.draining => asker.answer(Err("this process ends already".into())),
+            Order::Drain(asker) => {
+                self.drain();
+                asker.answer(Ok("the admin API has ordered it".into()));
+            }
             Order::Interrupt => {
                 self.interrupts += 1;
                 if self.interrupts > 1 {
@@ -220,7 +250,7 @@ impl Process {
                 }
                 self.drain();
             }
-            Order::Reload(asker) => self.reload(asker),
+            Order::Reload(asker, confirm_within) => self.reload(asker, confirm_within),
             Order::Reopen(asker) => {
                 self.running.reopen_logs();
                 asker.answer(Ok("access logs are opened anew".into()));
@@ -231,7 +261,7 @@ impl Process {
     }
 
     /// Reads the configuration again, on another thread: further orders are heard meanwhile.
-    fn reload(&self, asker: Asker) {
+    fn reload(&self, asker: Asker, confirm_within: Option<Duration>) {
         let reloader = match &self.reloader {
             _ if self.draining => return asker.answer(Err("not reloaded: this process ends already".into())),
             _ if self.upgrade.is_some() => {
@@ -244,7 +274,7 @@ impl Process {
             if let Some(manager) = &manager {
                 manager.reloading();
             }
-            let outcome = reloader.reload();
+            let outcome = reloader.reload(confirm_within);
             if let Some(manager) = &manager {
                 manager.ready(if outcome.is_ok() { "serving" } else { "serving; a reload failed" });
             }
@@ -257,6 +287,7 @@ impl Process {
             return;
         }
         self.draining = true;
+        self.is_draining.store(true, Ordering::Relaxed);
         if let Some(upgrade) = self.upgrade.take() {
             upgrade.fail(Some("this process was told to end".to_owned()));
         }
@@ -309,6 +340,7 @@ impl Process {
     fn hand_over(&mut self, upgrade: Upgrade) {
         let Some((child, asker)) = upgrade.succeed() else { return };
         self.draining = true;
+        self.is_draining.store(true, Ordering::Relaxed);
         self.running.hand_over();
         if let Some(guardian) = &self.guardian
             && let Err(error) = guardian.tell(child.id())
