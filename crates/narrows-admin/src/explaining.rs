@@ -18,7 +18,7 @@ const EXPRESSION: usize = 4096;
 ///
 /// # Errors
 /// A sentence that says what is wrong; for an expression with the column, and what would help.
-pub(crate) fn read_ask(query: &str) -> Result<Ask, String> {
+pub fn read_ask(query: &str) -> Result<Ask, String> {
     let mut ask = Ask { when: None, limit: 0, period: USUAL, every: 1, shows_secrets: false };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -69,7 +69,7 @@ fn decoded(value: &str) -> Option<String> {
 
 /// Sends what is heard until it is over or the reader is gone: `{"explained": ...}`, and `{"lost": N}` where the reader was too slow. Nobody is asked any
 /// more from the moment that the reader goes.
-pub(crate) async fn pump(mut listening: Listening, to: mpsc::Sender<Bytes>) {
+pub async fn pump(mut listening: Listening, to: mpsc::Sender<Bytes>) {
     loop {
         let heard = tokio::select! {
             heard = listening.next() => heard,

@@ -22,6 +22,7 @@ mod transport;
 
 pub use address::{Place, Target, Usual, VARIABLE};
 pub use client::{Credentials, Received, encoded, request};
+pub use explaining::{pump, read_ask};
 pub use operations::{
     Answer, InForce, Metrics, Operations, Phase, Process, Refusal, RefusalCause, ReloadOptions, ReloadReport,
 };
