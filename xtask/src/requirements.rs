@@ -40,12 +40,13 @@ const PROGRAMS: [Program; 25] = [
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 5] = [
+const PYTHON_PACKAGES: [&str; 6] = [
     "websockets>=14",
     "aioquic>=1.2",
     "grpcio>=1.60",
     "grpcio-health-checking>=1.60",
     "prometheus-client>=0.20",
+    "opentelemetry-proto>=1.25",
 ];
 const PYTHON: &str = "target/conformance-python";
 
@@ -99,7 +100,7 @@ fn python() -> Result<()> {
     if output(&[
         &python,
         "-c",
-        "import grpc_health.v1.health, websockets.sync.client, aioquic.quic.connection, prometheus_client.openmetrics.parser",
+        "import grpc_health.v1.health, websockets.sync.client, aioquic.quic.connection, prometheus_client.openmetrics.parser, opentelemetry.proto.collector.trace.v1.trace_service_pb2",
     ])
     .is_ok()
     {
