@@ -79,7 +79,7 @@ fn span(span: Span) -> messages::Span {
         end_time_unix_nano: nanoseconds(span.ended.max(span.began)),
         attributes: span.attributes.into_iter().map(attribute).collect(),
         status: span.failure.map(|cause| Status { message: cause.into(), code: FAILED }),
-        flags: u32::from(span.is_sampled) * SAMPLED | KNOWS_REMOTE | remote,
+        flags: (u32::from(span.is_sampled) * SAMPLED) | KNOWS_REMOTE | remote,
     }
 }
 
