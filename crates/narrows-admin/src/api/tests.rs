@@ -28,7 +28,9 @@ fn every_operation_is_found_under_its_own_path() {
 
 #[test]
 fn another_method_hears_which_ones_there_are() {
-    let Found::OtherMethods(methods) = find("/v1/upstreams/web/endpoints", &http::Method::TRACE) else { panic!() };
+    let Found::OtherMethods(methods) = find("/v1/upstreams/web/endpoints", &http::Method::TRACE) else {
+        panic!()
+    };
     assert_eq!(methods, "GET, HEAD, POST");
     assert!(matches!(find("/v1", &http::Method::GET), Found::Nothing));
 }
