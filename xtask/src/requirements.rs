@@ -40,7 +40,7 @@ const PROGRAMS: [Program; 25] = [
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 6] = [
+const PYTHON_PACKAGES: [&str; 7] = [
     "websockets>=14",
     "aioquic>=1.2",
     "grpcio>=1.60",
