@@ -9,6 +9,7 @@ pub mod mariadb;
 pub mod nghttpd;
 pub mod nginx;
 pub mod openssl;
+pub mod otlp;
 pub mod postgres;
 pub mod python;
 pub mod quic;

@@ -1,4 +1,4 @@
-//! The project's own commands: test, bench, docs, soak, ci.
+//! The project's own commands: test, bench, docs, soak, storm, ci.
 
 mod bench;
 mod ci;
@@ -22,6 +22,7 @@ Usage: cargo xtask COMMAND
   bench --balancers  What a choice of an endpoint costs, for each balancer.
   docs [--check]     Write docs/configuration.md from the types; --check compares instead.
   soak [SECONDS]     Ten minutes (or SECONDS) of load with the memory watched.
+  storm [RELOADS]    1,000 (or RELOADS) reloads and a new process after every 20, with everything flowing.
   ci                 fmt, clippy, docs --check, test. What .ci/run runs.
 ";
 
@@ -45,6 +46,8 @@ fn command(arguments: &[String]) -> Result<()> {
         Some(("docs", [flag])) if flag == "--check" => docs::check(),
         Some(("soak", [])) => test::soak("600"),
         Some(("soak", [seconds])) => test::soak(seconds),
+        Some(("storm", [])) => test::storm("1000"),
+        Some(("storm", [reloads])) => test::storm(reloads),
         Some(("ci", [])) => ci::ci(),
         Some(("help" | "--help" | "-h", _)) => {
             print!("{HELP}");

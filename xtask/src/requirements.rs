@@ -40,12 +40,14 @@ const PROGRAMS: [Program; 25] = [
 ];
 
 /// The Python packages, and the folder of their environment.
-const PYTHON_PACKAGES: [&str; 5] = [
+const PYTHON_PACKAGES: [&str; 7] = [
     "websockets>=14",
     "aioquic>=1.2",
     "grpcio>=1.60",
     "grpcio-health-checking>=1.60",
+    "schemathesis>=4",
     "prometheus-client>=0.20",
+    "opentelemetry-proto>=1.25",
 ];
 const PYTHON: &str = "target/conformance-python";
 
@@ -99,7 +101,7 @@ fn python() -> Result<()> {
     if output(&[
         &python,
         "-c",
-        "import grpc_health.v1.health, websockets.sync.client, aioquic.quic.connection, prometheus_client.openmetrics.parser",
+        "import grpc_health.v1.health, websockets.sync.client, aioquic.quic.connection, prometheus_client.openmetrics.parser, opentelemetry.proto.collector.trace.v1.trace_service_pb2, schemathesis",
     ])
     .is_ok()
     {

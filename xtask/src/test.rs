@@ -1,4 +1,4 @@
-//! `cargo xtask test` and `cargo xtask soak`.
+//! `cargo xtask test`, `cargo xtask soak` and `cargo xtask storm`.
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,16 @@ pub(crate) fn soak(seconds: &str) -> Result<()> {
     let which =
         ["--run-ignored", "all", "--no-capture", "--filterset", "test(/^soak_/) | test(/^load_a_large/)"];
     run_with(&[line.as_slice(), &which].concat(), &environment)
+}
+
+/// Runs the long form of the test of reloads and hand-overs.
+pub(crate) fn storm(reloads: &str) -> Result<()> {
+    requirements::prepare()?;
+    build()?;
+    let binary = narrows(PROFILE).display().to_string();
+    let environment = [("NARROWS_BIN", binary.as_str()), ("NARROWS_STORM", reloads)];
+    let line = ["cargo", "nextest", "run", "--package", "narrows-conformance", "--cargo-profile", PROFILE];
+    run_with(&[line.as_slice(), &["--test", "storm", "--no-capture"]].concat(), &environment)
 }
 
 fn build() -> Result<()> {

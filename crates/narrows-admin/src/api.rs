@@ -16,6 +16,7 @@ use http::{HeaderMap, Request};
 use hyper::body::{Body, Incoming};
 use narrows_control::OrderError;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -214,9 +215,26 @@ impl Call {
         self.names.get(place).map_or("", String::as_str)
     }
 
-    /// The body as the value that the operation needs.
+    /// The body as the value that the operation needs: an object, in which a whole number may be written as `1.0`, as JSON Schema has it. A list that holds
+    /// the fields in their order, which serde would take for one, is none.
     pub(crate) fn value<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_slice(&self.body).map_err(|error| Problem::new(Cause::BadBody, error.to_string()))
+        let bad = |error: serde_json::Error| Problem::new(Cause::BadBody, error.to_string());
+        let mut value: Value = serde_json::from_slice(&self.body).map_err(bad)?;
+        let Value::Object(fields) = &mut value else {
+            return Err(Problem::new(Cause::BadBody, "the body is no JSON object"));
+        };
+        fields.values_mut().for_each(whole);
+        T::deserialize(value).map_err(bad)
+    }
+}
+
+/// Makes `1.0` the whole number that it is.
+fn whole(value: &mut Value) {
+    if let Some(number) = value.as_f64().filter(|_| value.as_u64().is_none())
+        && number.fract() == 0.0
+        && (0.0..f64::from(u32::MAX)).contains(&number)
+    {
+        *value = Value::from(number as u64);
     }
 }
 

@@ -290,12 +290,25 @@ fn there<'d, T: Deserialize<'d>, D: Deserializer<'d>>(deserializer: D) -> Result
     T::deserialize(deserializer).map(Some)
 }
 
+/// What an address of an endpoint looks like: IPv4 or IPv6 with a port, or a Unix socket.
+const ADDRESS: &str = concat!(
+    "^(((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?",
+    "[0-9])|",
+    "\\[(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|([0-9a-fA-F]{1,4}:){1",
+    ",6}(:[0-9a-fA-F]{1,4}){1,1}|([0-9a-fA-F]{1,4}:){1,5}(:[0-9a-fA-F]{1,4}){1,2}|([0-9a-fA-F]{",
+    "1,4}:){1,4}(:[0-9a-fA-F]{1,4}){1,3}|([0-9a-fA-F]{1,4}:){1,3}(:[0-9a-fA-F]{1,4}){1,4}|([0-9",
+    "a-fA-F]{1,4}:){1,2}(:[0-9a-fA-F]{1,4}){1,5}|([0-9a-fA-F]{1,4}:){1,1}(:[0-9a-fA-F]{1,4}){1,",
+    "6}|:((:[0-9a-fA-F]{1,4}){1,7}|:))\\]",
+    "):([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$|",
+    "^unix:/[!-~]{1,100}$",
+);
+
 /// An endpoint that is to be added. It stays over reloads, and is gone with a restart unless it is configured by then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEndpoint {
     /// Its address: `10.0.0.1:8080`, `[2001:db8::1]:8080` or `unix:/path`. Names belong into the configuration.
-    #[schemars(length(min = 3, max = 128))]
+    #[schemars(extend("pattern" = ADDRESS))]
     pub address: String,
     /// Its weight.
     #[serde(default = "one")]

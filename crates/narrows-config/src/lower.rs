@@ -26,6 +26,7 @@ mod stickiness;
 mod tcp;
 mod texts;
 mod tls;
+mod tracing;
 mod udp;
 mod upstream;
 mod usage;
@@ -76,6 +77,9 @@ pub(crate) fn lower(files: Vec<(Configuration, PathBuf)>, reporter: &mut Reporte
     }
     plan.admin = lowering.admin(&files, &mut bound);
     plan.metrics = lowering.metrics(&files, &mut bound);
+    plan.otlp = lowering.otlp(&files);
+    plan.tracing = lowering.tracing(&files);
+    plan.request_ids = lowering.request_ids(&files);
     plan.explain = lowering.explain(&files);
     if is_readable {
         if plan.listeners.is_empty() && listeners.is_empty() {

@@ -14,6 +14,7 @@ mod retries;
 mod route;
 mod stickiness;
 mod tls;
+mod tracing;
 mod upstream;
 
 use crate::shape::{Duration, Map, Number, OPTIONAL, OneOrMany, OrTable, Switch, TextOr, otherwise, table};
@@ -36,7 +37,11 @@ pub(crate) use retries::{Retries, RetryReason};
 pub(crate) use route::{HeaderEdits, Matcher, Mirror, PathTable, Rewrite, Route, Share};
 pub(crate) use stickiness::{CookieMode, CookieValue, SameSite, Stickiness, StickyCookie};
 pub(crate) use tls::{
-    Certificate, CertificateHeader, ClientCertificates, ClientMode, Profile, UpstreamProtocol,
+    Certificate, CertificateHeader, ClientCertificates, ClientMode, Profile, UpstreamProtocol, UpstreamTls,
+};
+pub(crate) use tracing::{
+    Otlp, OtlpProtocol, Propagation, RequestId, SampleRule, SpanOf, Telemetry, TraceParent, TracedErrors,
+    Tracing,
 };
 pub(crate) use upstream::{
     AddressFamily, Addresses, Balance, ProxyProtocolVersion, Resolver, Upstream, WhenDown,
@@ -74,6 +79,12 @@ table! {
         admin: TextOr<Admin> = otherwise("a Unix socket at the usual place"),
         /// What is counted: `on`, `off`, or a table; see metrics.md.
         metrics: Switch<Metrics> = "on",
+        /// Where telemetry goes; see tracing.md.
+        telemetry: Telemetry = OPTIONAL,
+        /// Which requests are traced; without it the headers of traces pass as they are. See tracing.md.
+        tracing: Tracing = OPTIONAL,
+        /// A name for each request; see tracing.md.
+        request_id: RequestId = OPTIONAL,
         /// Explanations of single requests, for who has the key; see explain.md.
         explain: Explain = otherwise("nobody gets one so"),
         /// What is listened on, by name.

@@ -114,6 +114,11 @@ const PLACES: &[(&str, &str)] = &[
     ("Breaker", "upstreams: { app: { breaker: { KEY: [] } } }\n"),
     ("AdaptiveConcurrency", "upstreams: { app: { adaptive_concurrency: { KEY: [] } } }\n"),
     ("Endpoint", "upstreams: { app: { endpoints: [{ KEY: [] }] } }\n"),
+    ("Telemetry", "telemetry: { KEY: [] }\n"),
+    ("Otlp", "telemetry: { otlp: { KEY: [] } }\n"),
+    ("Tracing", "tracing: { KEY: [] }\n"),
+    ("SampleRule", "tracing: { when: [{ KEY: [] }] }\n"),
+    ("RequestId", "request_id: { KEY: [] }\n"),
     ("Connections", "upstreams: { app: { connections: { KEY: [] } } }\n"),
 ];
 

@@ -39,6 +39,8 @@ pub struct Ids<'a> {
     pub trace: &'a str,
     /// The span of the request, 16 hexadecimal digits.
     pub span: &'a str,
+    /// Whether the trace is sampled, so that it can be looked up.
+    pub is_sampled: bool,
 }
 
 /// How long the parts of an exchange took; `None` where there was no such part.

@@ -16,6 +16,7 @@ mod log_sinks;
 pub mod metrics;
 mod record_facts;
 mod say;
+mod span;
 
 pub use access_record::{AccessRecord, Datagrams, Ender, Ids, Stage, Termination, Timings, TlsRecord};
 pub use batch::Batch;
@@ -24,3 +25,4 @@ pub use destination::{Delivered, Destination};
 pub use digits::{write_address, write_number};
 pub use log_sinks::{CannotOpen, LogLoss, LogSinks, OtlpLogs, WorkerLogs};
 pub use say::say;
+pub use span::{Span, SpanKind, SpanSink, SpanValue};

@@ -118,3 +118,5 @@ pub const MIRROR_BYTES: usize = 64 << 10;
 pub const MIRROR_RUNNING: u32 = 100;
 /// How long the answer to a mirrored request is waited for.
 pub const MIRROR_TIMEOUT: Duration = Duration::from_secs(10);
+/// One request to the collector of traces.
+pub const OTLP_TIMEOUT: Duration = Duration::from_secs(10);

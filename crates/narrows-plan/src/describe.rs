@@ -21,7 +21,17 @@ const PLACE: char = '\u{2}';
 pub fn describe(plan: &Plan) -> Value {
     let listeners: Vec<Value> = plan.listeners.iter().map(|listener| value(plan, listener)).collect();
     let upstreams: Vec<Value> = plan.upstreams.iter().map(|upstream| value(plan, &**upstream)).collect();
-    json!({ "settings": value(plan, &plan.settings), "listeners": listeners, "upstreams": upstreams })
+    let mut settings = value(plan, &plan.settings);
+    for (key, part) in [
+        ("telemetry", value(plan, &plan.otlp)),
+        ("tracing", value(plan, &plan.tracing)),
+        ("request_id", value(plan, &plan.request_ids)),
+    ] {
+        if !part.is_null() {
+            settings[key] = part;
+        }
+    }
+    json!({ "settings": settings, "listeners": listeners, "upstreams": upstreams })
 }
 
 /// A part of the plan as JSON, in the same form.

@@ -31,6 +31,7 @@ mod settings;
 mod stickiness;
 mod template;
 mod tls;
+mod tracing;
 mod udp;
 mod upstream;
 
@@ -69,6 +70,7 @@ pub use tls::{
     CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, File, ServerTls, TlsPolicy,
     TlsProfile, TlsVersion,
 };
+pub use tracing::{Otlp, OtlpProtocol, Propagation, RequestIds, SampleRule, Tracing, Trust, WHOLE};
 pub use udp::{SessionLimits, UdpListener, UdpTimeouts};
 pub use upstream::{
     Address, AddressFamily, AdminState, Endpoint, PoolLimits, Resolver, Upstream, UpstreamId,
@@ -88,6 +90,12 @@ pub struct Plan {
     pub admin: Admin,
     /// What is counted, and where it is told.
     pub metrics: Metrics,
+    /// The OpenTelemetry collector that traces go to.
+    pub otlp: Option<Box<Otlp>>,
+    /// Which requests are traced; `None` leaves the headers of traces alone.
+    pub tracing: Option<Box<Tracing>>,
+    /// How requests get names; `None` where they do not.
+    pub request_ids: Option<Box<RequestIds>>,
     /// Whether requests with a signed header are explained.
     pub explain: Option<Explain>,
     /// What is listened on, in the order of the text.

@@ -96,7 +96,7 @@ impl Counting {
         let (received, sent, duration) = (record.bytes_received, record.bytes_sent, record.duration);
         let cells = known.route(self.worker, record.listener, record.route);
         cells.ended(record.status, received, sent, duration);
-        if let Some(trace) = trace(record.ids.trace) {
+        if let Some(trace) = trace(record.ids.trace).filter(|_| record.ids.is_sampled) {
             cells.seen_in(trace, duration, record.ended.as_secs());
         }
         if !record.upstream.is_empty() {

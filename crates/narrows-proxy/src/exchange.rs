@@ -9,6 +9,7 @@ use crate::generation::Generation;
 use crate::outgoing::{write_field, write_hsts, write_own_edits};
 use crate::record::{self, Outcome};
 use crate::request::{ConnectionFacts, Request};
+use crate::tracing::Correlation;
 use crate::wants::{LabelTexts, Wants};
 use crate::worker::{AnswerMemory, ExchangeMemory, Worker};
 use crate::{Fault, secure};
@@ -151,6 +152,8 @@ impl<'a> Exchange<'a, '_> {
             Ok(request) => request,
             Err(fault) => return self.refuse(fault, answer_memory).await,
         };
+        request.correlation = Correlation::of_request(self.worker, self.generation, &request);
+        self.outcome.correlation.clone_from(&request.correlation);
         self.trail = self.worker.asked.of_request(self.generation, &request);
         if self.listener.https_redirect && request.connection.tls.is_none() {
             let keep_alive = self.takes_body(&request);
@@ -305,6 +308,10 @@ impl<'a> Exchange<'a, '_> {
         out.clear();
         if let (Some(_), Some(hsts)) = (&self.downstream.arrival.tls, self.listener.hsts) {
             write_hsts(hsts, &mut extra);
+        }
+        let correlation = request.and_then(|request| request.correlation.as_deref());
+        if let Some((name, id)) = correlation.and_then(Correlation::response_header) {
+            write_field(name, id.as_bytes(), &mut extra);
         }
         if let Some(trail) = self.trail.as_ref().filter(|trail| trail.is_signed()) {
             write_field(explain::EXPLAINED, trail.short().as_bytes(), &mut extra);

@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::generation::Generation;
+use crate::tracing::Handshake;
 use crate::worker::{Place, Worker};
 use narrows_plan::{ProxyProtocol, ProxyProtocolMode};
 use narrows_runtime::{Peer, Stream, Watch};
@@ -28,6 +29,8 @@ pub(crate) struct Arrival {
     pub(crate) destination: Option<SocketAddr>,
     /// What the TLS handshake told; `None` without TLS.
     pub(crate) tls: Option<Rc<TlsFacts>>,
+    /// The handshake, where it is to be told.
+    pub(crate) handshake: Option<Rc<Handshake>>,
     /// The TLVs of the header.
     tlvs: Option<Rc<[u8]>>,
 }
@@ -35,7 +38,7 @@ pub(crate) struct Arrival {
 impl Arrival {
     /// A connection as it was accepted.
     pub(crate) fn new(place: Place, peer: Peer) -> Self {
-        Arrival { peer, place, destination: None, tls: None, tlvs: None }
+        Arrival { peer, place, destination: None, tls: None, handshake: None, tlvs: None }
     }
 
     /// A datagram's client, and the address that it sent to.

@@ -126,6 +126,9 @@ fn copy(
     let tried = Tried::default();
     let (endpoint, running) = cluster.reserve(&wants.wanted(&tried), Need::Request).ok()?;
     let mut out = Vec::new();
+    if let Some(correlation) = &request.correlation {
+        correlation.sends_aside();
+    }
     let prefix = matched_prefix.map(|length| &request.path[..length]);
     write_request_head(
         request,

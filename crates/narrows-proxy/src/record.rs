@@ -7,6 +7,7 @@ use crate::gate::Arrival;
 use crate::generation::Generation;
 use crate::request::HTTP2;
 use crate::termination::{Progress, termination};
+use crate::tracing::{self, Correlation};
 use crate::worker::{ExchangeMemory, Worker};
 use crate::{Fault, FlowFacts, client};
 use facts::ExchangeFacts;
@@ -34,6 +35,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) sent: u64,
     pub(crate) timings: Timings,
     pub(crate) fault: Option<Fault>,
+    /// The names by which others know it.
+    pub(crate) correlation: Option<Rc<Correlation>>,
 }
 
 /// Tells everybody who listens of what is over.
@@ -60,46 +63,48 @@ pub(crate) fn add(
     let is_connected = is_answered || !matches!(outcome.fault, Some(Fault::Connect(_)));
     let attempts = outcome.attempts;
     let progress = Progress { attempts, is_connected: is_connected && attempts > 0, is_answered };
-    tell(
-        worker,
-        &AccessRecord {
-            client,
-            protocol: "http",
-            target: head.target.of(bytes),
-            version: match head.length {
-                0 => "",
-                _ if downstream.is_http2() => HTTP2,
-                _ => head.version.as_str(),
-            },
-            host: std::str::from_utf8(head.host.of(bytes)).unwrap_or_default(),
-            status: outcome.status,
-            upstream_status: outcome.upstream_status,
-            head_received: head.length as u64,
-            bytes_received: outcome.received,
-            head_sent: outcome.head_sent,
-            bytes_sent: outcome.sent,
-            duration: started.elapsed(),
-            timings: outcome.timings,
-            referer: value(FieldName::Referer),
-            user_agent: value(FieldName::UserAgent),
-            route: outcome.route,
-            upstream: outcome.upstream,
-            endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
-            attempts,
-            fault: outcome.fault.map_or("", |fault| fault.meaning().code),
-            termination: termination(outcome.fault, progress),
-            ..blank(
-                worker,
-                generation,
-                arrival,
-                match outcome.fault {
-                    Some(Fault::TlsOnPlainPort) => b"TLS",
-                    _ => head.method_span.of(bytes),
-                },
-                &facts,
-            )
+    let record = AccessRecord {
+        client,
+        ids: outcome.correlation.as_deref().map(Correlation::ids).unwrap_or_default(),
+        protocol: "http",
+        target: head.target.of(bytes),
+        version: match head.length {
+            0 => "",
+            _ if downstream.is_http2() => HTTP2,
+            _ => head.version.as_str(),
         },
-    );
+        host: std::str::from_utf8(head.host.of(bytes)).unwrap_or_default(),
+        status: outcome.status,
+        upstream_status: outcome.upstream_status,
+        head_received: head.length as u64,
+        bytes_received: outcome.received,
+        head_sent: outcome.head_sent,
+        bytes_sent: outcome.sent,
+        duration: started.elapsed(),
+        timings: outcome.timings,
+        referer: value(FieldName::Referer),
+        user_agent: value(FieldName::UserAgent),
+        route: outcome.route,
+        upstream: outcome.upstream,
+        endpoint: outcome.endpoint.as_ref().map_or("", |endpoint| &endpoint.label),
+        attempts,
+        fault: outcome.fault.map_or("", |fault| fault.meaning().code),
+        termination: termination(outcome.fault, progress),
+        ..blank(
+            worker,
+            generation,
+            arrival,
+            match outcome.fault {
+                Some(Fault::TlsOnPlainPort) => b"TLS",
+                _ => head.method_span.of(bytes),
+            },
+            &facts,
+        )
+    };
+    tell(worker, &record);
+    if let Some(correlation) = &outcome.correlation {
+        correlation.end(worker, generation, arrival, &record);
+    }
 }
 
 /// Adds the record of a connection that failed before it carried a request; `what` stands where the method stands else. The host is
@@ -113,16 +118,17 @@ pub(crate) fn add_refused(
     fault: Fault,
 ) {
     let facts = flow_facts(worker, generation, arrival);
-    tell(
-        worker,
-        &AccessRecord {
-            host: facts.server_name,
-            duration: started.elapsed(),
-            fault: fault.meaning().code,
-            termination: termination(Some(fault), Progress::default()),
-            ..blank(worker, generation, arrival, what, &facts)
-        },
-    );
+    let record = AccessRecord {
+        host: facts.server_name,
+        duration: started.elapsed(),
+        fault: fault.meaning().code,
+        termination: termination(Some(fault), Progress::default()),
+        ..blank(worker, generation, arrival, what, &facts)
+    };
+    tell(worker, &record);
+    if matches!(fault, Fault::Handshake(_)) {
+        tracing::tell_handshake(worker, generation, &record);
+    }
 }
 
 /// A record of something on this connection, in which nothing else is known yet.

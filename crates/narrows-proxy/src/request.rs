@@ -1,5 +1,6 @@
 //! A request as rules see it: who asks, for which host, on which path.
 
+use crate::tracing::Correlation;
 use crate::{Fault, client};
 use narrows_observe::Calendar;
 use narrows_plan::{Fact, Facts, HttpListener, Pattern};
@@ -10,6 +11,7 @@ use narrows_wire::target::{self, Normalized, PathRules};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The version as records and rules name it.
@@ -70,6 +72,8 @@ pub struct Request<'a> {
     pub connection: ConnectionFacts<'a>,
     /// What the groups of the route's path pattern captured.
     pub captures: Vec<Option<Range<usize>>>,
+    /// The names by which others know it, where it has any.
+    pub(crate) correlation: Option<Rc<Correlation>>,
 }
 
 impl<'a> Request<'a> {
@@ -128,6 +132,7 @@ impl<'a> Request<'a> {
             peer_is_trusted,
             connection,
             captures: Vec::new(),
+            correlation: None,
         })
     }
 

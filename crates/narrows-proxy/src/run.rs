@@ -9,6 +9,7 @@ use crate::pulse::Pulse;
 use crate::worker::{OpenConnection, Place, Worker};
 use crate::{connection, tcp};
 use narrows_control::Link;
+use narrows_observe::SpanSink;
 use narrows_plan::Protocol;
 use narrows_runtime::{Peer, PhaseWatch, Stream, TICK};
 use std::io;
@@ -29,14 +30,16 @@ pub(crate) struct Given {
     pub(crate) taps: Taps,
     pub(crate) pulse: Pulse,
     pub(crate) phase: PhaseWatch,
+    /// Who takes spans.
+    pub(crate) spans: Option<Arc<dyn SpanSink>>,
 }
 
 /// The life of a worker.
 pub(crate) async fn life(given: Given) -> io::Result<()> {
-    let Given { number, workers, mut configurations, link, taps, pulse, mut phase } = given;
+    let Given { number, workers, mut configurations, link, taps, pulse, mut phase, spans } = given;
     let first = Arc::clone(&configurations.borrow_and_update());
     let mut memberships = link.memberships.clone();
-    let worker = Rc::new(Worker::new(number, &first, link));
+    let worker = Rc::new(Worker::new(number, &first, link, spans));
     worker.hear(&memberships.borrow_and_update());
     let mut taps = taps.follow();
     worker.asked.hear(&taps.borrow_and_update());

@@ -4,6 +4,7 @@ use crate::answer::Answer;
 use crate::downstream::Downstream;
 use crate::gate::Arrival;
 use crate::generation::Generation;
+use crate::tracing::Handshake;
 use crate::worker::Worker;
 use crate::{Fault, record};
 use narrows_runtime::{Stream, Watch};
@@ -36,6 +37,9 @@ pub(crate) async fn end_tls(
     match accepted {
         Ok((stream, facts)) => {
             arrival.tls = Some(Rc::new(facts));
+            if generation.plan.tracing.as_ref().is_some_and(|tracing| tracing.handshakes) {
+                arrival.handshake = Some(Rc::new(Handshake::since(started)));
+            }
             Some(stream)
         }
         Err(Refused { fault, server_name, stream }) => {

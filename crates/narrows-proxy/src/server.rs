@@ -10,7 +10,7 @@ use crate::sockets::Sockets;
 use crate::sticky::{BadSecret, StickyStores};
 use narrows_control::{Control, Operator};
 use narrows_observe::metrics::Hits;
-use narrows_observe::{CannotOpen, LogLoss, LogSinks};
+use narrows_observe::{CannotOpen, LogLoss, LogSinks, OtlpLogs, SpanSink};
 use narrows_plan::Plan;
 use narrows_runtime::{
     BindError, Identity, Passed, Passing, Phase, PhaseControl, SpawnError, phases, spawn_thread,
@@ -25,6 +25,29 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 use tokio::sync::watch;
 
+/// Who takes telemetry for an OpenTelemetry collector, where anybody does.
+#[derive(Clone, Default)]
+pub struct Telemetry {
+    /// Spans.
+    pub spans: Option<Arc<dyn SpanSink>>,
+    /// Records of the access logs that go there.
+    pub logs: Option<Arc<dyn OtlpLogs>>,
+}
+
+impl Telemetry {
+    /// Who takes log records, where the plan has a collector.
+    fn logs_of(&self, plan: &Plan) -> Option<&dyn OtlpLogs> {
+        self.logs.as_deref().filter(|_| plan.otlp.is_some())
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Telemetry { spans, logs } = self;
+        write!(formatter, "Telemetry {{ spans: {}, logs: {} }}", spans.is_some(), logs.is_some())
+    }
+}
+
 /// A plan with all its sockets open; nothing is accepted yet.
 #[derive(Debug)]
 pub struct Server {
@@ -38,6 +61,7 @@ pub struct Server {
     listeners: Arc<[Option<usize>]>,
     sockets: Sockets,
     passed: Sockets,
+    telemetry: Telemetry,
 }
 
 /// Where a listener listens.
@@ -123,7 +147,7 @@ impl Server {
     /// # Errors
     /// What cannot be had: of files all, then of addresses all. Everything else is let go of.
     pub fn bind(plan: Plan, tls: TlsContexts, workers: usize) -> Result<Server, StartError> {
-        Server::bind_with(plan, tls, workers, Vec::new())
+        Server::bind_with(plan, tls, workers, Vec::new(), Telemetry::default())
     }
 
     /// The same with sockets that were passed on to this process: those that the plan listens on are used, the others stay as they are until
@@ -136,10 +160,11 @@ impl Server {
         tls: TlsContexts,
         workers: usize,
         passed: Vec<Passed>,
+        telemetry: Telemetry,
     ) -> Result<Server, StartError> {
         let stores = StickyStores::new(&plan, None).map_err(StartError::from);
         let explain = explain_key(&plan);
-        let logs = LogSinks::open(&plan.settings, None).map_err(StartError::from);
+        let logs = LogSinks::open(&plan.settings, telemetry.logs_of(&plan)).map_err(StartError::from);
         let (stores, explain, logs) = match (stores, explain, logs) {
             (Ok(stores), Ok(explain), Ok(logs)) => (stores, explain, logs),
             (stores, explain, logs) => {
@@ -166,6 +191,7 @@ impl Server {
             listeners,
             sockets,
             passed,
+            telemetry,
         })
     }
 
@@ -187,7 +213,8 @@ impl Server {
     /// # Errors
     /// When the system gives no thread; workers that had started are stopped.
     pub fn start(self) -> Result<Running, StartError> {
-        let Server { plan, tls, stores, explain, logs, workers, keys, listeners, sockets, passed } = self;
+        let Server { plan, tls, stores, explain, logs, workers, keys, listeners, sockets, passed, telemetry } =
+            self;
         let (phases, phase) = phases();
         let control = Control::start(say)?;
         let prepared = control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
@@ -219,11 +246,13 @@ impl Server {
             pulse: Pulse::new(workers),
             passed: Mutex::new(Some(passed)),
             reloads: Reloads::default(),
+            telemetry,
         };
         for number in 0..workers {
             let (configurations, link, phase) = (configurations.clone(), link.clone(), phase.clone());
             let (pulse, taps) = (running.pulse.clone(), running.taps.clone());
-            let given = Given { number, workers, configurations, link, taps, pulse, phase };
+            let spans = running.telemetry.spans.clone();
+            let given = Given { number, workers, configurations, link, taps, pulse, phase, spans };
             let life = move || run::life(given);
             let thread = spawn_thread(&format!("worker-{number}"), life)?;
             running.threads().push(thread);
@@ -257,6 +286,7 @@ pub struct Running {
     /// Sockets that were passed on and that nobody here listens with.
     passed: Mutex<Option<Sockets>>,
     reloads: Reloads,
+    telemetry: Telemetry,
 }
 
 /// What only a change of the configuration touches.
@@ -283,7 +313,7 @@ impl Running {
         let sockets = before.sockets.renew(&plan, &named, self.workers)?;
         let listeners = changing.keys.places(&named);
         let reloading = tls.reload_on_change(&plan, say).map_err(StartError::Reloading)?;
-        let logs = before.logs.renew(&plan.settings, None)?;
+        let logs = before.logs.renew(&plan.settings, self.telemetry.logs_of(&plan))?;
         let prepared =
             self.control.prepare(Arc::clone(&plan), tls.clone()).ok_or(StartError::ControlEnded)?;
         let metrics = metering::metrics(&plan, self.workers, before.metrics.as_ref());

@@ -7,9 +7,10 @@ use crate::generation::{Generation, ListenerKey};
 use crate::mirror::Mirrors;
 use crate::request::RequestMemory;
 use crate::say::say;
+use crate::tracing::{Ids, Outbox};
 use narrows_control::{Link, Memberships};
 use narrows_observe::metrics::ListenerCells;
-use narrows_observe::{Calendar, WorkerLogs};
+use narrows_observe::{Calendar, SpanSink, WorkerLogs};
 use narrows_runtime::{Buffers, Deadlines, Tick};
 use narrows_upstream::{Chance, Cluster, Membership, UpstreamKey};
 use narrows_wire::http1::{RequestHead, ResponseHead};
@@ -57,6 +58,10 @@ pub(crate) struct Worker {
     unix: Cell<u64>,
     date: RefCell<Rc<str>>,
     split_point: Cell<u32>,
+    /// Makes names for requests and traces.
+    pub(crate) ids: Ids,
+    /// What is told of traces.
+    pub(crate) spans: Outbox,
     /// For pauses that shall not be all the same.
     pub(crate) chance: Chance,
     #[allow(clippy::vec_box, reason = "a box moves in and out of an exchange, its content does not")]
@@ -111,7 +116,12 @@ impl AnswerMemory {
 
 impl Worker {
     /// The state of worker `number` at its beginning.
-    pub(crate) fn new(number: usize, first: &Configuration, link: Link) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        first: &Configuration,
+        link: Link,
+        spans: Option<Arc<dyn SpanSink>>,
+    ) -> Self {
         let generation = Generation::new(number, first, &link.reporter, None);
         let worker = Worker {
             number,
@@ -133,6 +143,8 @@ impl Worker {
             unix: Cell::new(0),
             date: RefCell::new("".into()),
             split_point: Cell::new(number as u32),
+            ids: Ids::new(),
+            spans: Outbox::new(spans),
             chance: Chance::unseeded(),
             memories: RefCell::default(),
             warned: Cell::new(None),
@@ -230,6 +242,7 @@ impl Worker {
         self.deadlines.sweep();
         self.look_at_the_clock();
         self.logs.borrow().flush();
+        self.spans.flush();
         self.for_each_cluster(Cluster::tick);
         if ticks.is_multiple_of(PRUNE_TICKS) {
             let now = self.now();

@@ -56,7 +56,15 @@ impl Connector {
     /// # Errors
     /// Everything that keeps it from being used.
     pub fn load(plan: &ClientTls) -> Result<Self, Vec<Problem>> {
-        Connector::new(plan, UpstreamProtocol::Http1, &mut Vec::new())
+        Connector::load_speaking(plan, UpstreamProtocol::Http1)
+    }
+
+    /// The same for one that speaks this protocol.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being used.
+    pub fn load_speaking(plan: &ClientTls, protocol: UpstreamProtocol) -> Result<Self, Vec<Problem>> {
+        Connector::new(plan, protocol, &mut Vec::new())
     }
 
     /// The certificate that is shown now to servers that ask for one.

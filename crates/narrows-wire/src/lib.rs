@@ -5,6 +5,7 @@
 //! * [`target`] normalises paths for matching and takes authorities and queries apart.
 //! * [`client_hello`] reads server name and ALPN from a TLS client hello without terminating TLS.
 //! * [`proxy_protocol`] reads and writes the header in which a proxy tells who its client is.
+//! * [`trace_context`] reads and writes the trace that a request belongs to (W3C Trace Context, B3).
 //! * [`quic`] reads what a QUIC datagram shows to everybody, and the client hello of opened Initial packets.
 //!
 //! Invariant: nothing here does I/O, knows a clock, or panics on what it is given.
@@ -18,3 +19,4 @@ pub mod http2;
 pub mod proxy_protocol;
 pub mod quic;
 pub mod target;
+pub mod trace_context;

@@ -5,6 +5,7 @@ use crate::orders::Outcome;
 use crate::say;
 use crate::scrape::Scraping;
 use narrows_admin::{RefusalCause, ReloadReport};
+use narrows_otlp::Exporter;
 use narrows_plan::Plan;
 use narrows_proxy::Running;
 use narrows_tls::TlsContexts;
@@ -20,6 +21,7 @@ struct Inner {
     files: Option<Files>,
     running: Arc<Running>,
     scraping: Arc<Scraping>,
+    exporter: Arc<Exporter>,
     /// One at a time: who comes later reads what is newer.
     turn: Mutex<()>,
     last: Mutex<Last>,
@@ -43,11 +45,17 @@ struct Trial {
 
 impl Reloader {
     /// `files` is `None` where the configuration cannot be read again.
-    pub(crate) fn new(files: Option<Files>, running: &Arc<Running>, scraping: &Arc<Scraping>) -> Self {
+    pub(crate) fn new(
+        files: Option<Files>,
+        running: &Arc<Running>,
+        scraping: &Arc<Scraping>,
+        exporter: &Arc<Exporter>,
+    ) -> Self {
         Reloader(Arc::new(Inner {
             files,
             running: Arc::clone(running),
             scraping: Arc::clone(scraping),
+            exporter: Arc::clone(exporter),
             turn: Mutex::default(),
             last: Mutex::default(),
             trial: Mutex::default(),
@@ -127,10 +135,12 @@ impl Reloader {
 
     /// Serves a plan, and says where it is listened now and where no more.
     fn serve(&self, plan: Arc<Plan>, tls: TlsContexts) -> Result<(), String> {
-        let Inner { running, scraping, .. } = &*self.0;
+        let Inner { running, scraping, exporter, .. } = &*self.0;
         let before = running.bound();
         let opened = scraping.open(&plan, Vec::new())?;
+        let collector = exporter.prepare(plan.otlp.as_deref()).map_err(|error| error.to_string())?;
         running.apply(plan, tls).map_err(|error| error.to_string())?;
+        exporter.adopt(collector).map_err(|error| error.to_string())?;
         scraping.serve(&running.plan(), opened, running)?;
         let now = running.bound();
         for gone in before.iter().filter(|one| !now.contains(one)) {

@@ -13,7 +13,8 @@ use crate::scrape::{self, Scraping};
 use crate::upgrade::{Decision, Upgrade};
 use crate::watchdog;
 use narrows_admin::{AdminServer, RunningAdmin};
-use narrows_proxy::{Running, Server};
+use narrows_otlp::Exporter;
+use narrows_proxy::{Running, Server, Telemetry};
 use narrows_runtime::{Guardian, Passed, Reporter, drop_privileges};
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
@@ -119,16 +120,22 @@ impl Serving {
         let admin =
             AdminServer::open(&plan, &tls, predecessor.is_some(), |line| say(&format!("narrows: {line}")))
                 .map_err(|error| error.to_string())?;
-        let server = Server::bind_with(plan, tls, workers, sockets).map_err(|error| error.to_string())?;
+        let exporter = Exporter::new(narrows_observe::say);
+        let collector = exporter.prepare(plan.otlp.as_deref()).map_err(|error| error.to_string())?;
+        let telemetry =
+            Telemetry { spans: Some(Arc::clone(&exporter) as _), logs: Some(Arc::clone(&exporter) as _) };
+        let server =
+            Server::bind_with(plan, tls, workers, sockets, telemetry).map_err(|error| error.to_string())?;
         if let Some(Becoming { identity, keeps_low_ports }) = &becoming {
             let unable = |error| format!("cannot become user {}: {error}", identity.user);
             server.give_sockets(identity).and_then(|()| admin.give_to(identity)).map_err(unable)?;
             drop_privileges(identity, *keeps_low_ports).map_err(unable)?;
         }
+        exporter.adopt(collector).map_err(|error| error.to_string())?;
         let bound = server.bound();
         let running = Arc::new(server.start().map_err(|error| error.to_string())?);
         let is_readable = source.files.is_some();
-        let reloader = Reloader::new(source.files, &running, &scraping);
+        let reloader = Reloader::new(source.files, &running, &scraping, &exporter);
         let manager = Manager::of_environment().map(Arc::new);
         let took_over = predecessor.is_some();
         if let (Some(manager), Some(interval)) = (&manager, watchdog_interval(took_over)) {

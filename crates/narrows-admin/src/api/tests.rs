@@ -28,8 +28,10 @@ fn every_operation_is_found_under_its_own_path() {
 
 #[test]
 fn another_method_hears_which_ones_there_are() {
-    let Found::OtherMethods(methods) = find("/v1/log-level", &http::Method::TRACE) else { panic!() };
-    assert_eq!(methods, "GET, HEAD, PUT");
+    let Found::OtherMethods(methods) = find("/v1/upstreams/web/endpoints", &http::Method::TRACE) else {
+        panic!()
+    };
+    assert_eq!(methods, "GET, HEAD, POST");
     assert!(matches!(find("/v1", &http::Method::GET), Found::Nothing));
 }
 
@@ -44,5 +46,24 @@ fn the_description_names_every_operation_and_every_type() {
     for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();
         assert!(described["components"]["schemas"].get(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn a_body_is_an_object_and_whole_numbers_may_have_a_point() {
+    let read = |body: &'static str| {
+        let call = Call {
+            names: Vec::new(),
+            query: String::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        call.value::<crate::model::EndpointChange>().map_err(|problem| problem.cause)
+    };
+    assert_eq!(read(r#"{"weight": 7.0}"#).unwrap().weight, Some(Some(7)));
+    for body in
+        ["[null, null]", r#"["drain", 1]"#, "null", "7", r#"{"weight": 7.5}"#, r#"{"weight": -1.0}"#, "{"]
+    {
+        assert_eq!(read(body), Err(Cause::BadBody), "{body}");
     }
 }

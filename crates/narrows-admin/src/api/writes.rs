@@ -53,9 +53,7 @@ pub(super) async fn add_endpoint(api: Rc<Api>, call: Call) -> Outcome {
         return Err(bad(format!("a weight is {MOST_WEIGHT} at most, a priority {MOST_PRIORITY}")));
     }
     let address = match address.strip_prefix("unix:") {
-        Some(path) if !path.is_empty() && path.len() < 108 && !path.contains('\0') => {
-            Some(Address::Unix(path.into()))
-        }
+        Some(path) if is_socket_path(path) => Some(Address::Unix(path.into())),
         Some(_) => None,
         None => address.parse().ok().map(Address::Socket),
     };
@@ -68,6 +66,13 @@ pub(super) async fn add_endpoint(api: Rc<Api>, call: Call) -> Outcome {
     let added = in_time(api.process().operator().order(order)).await?;
     let at = format!("/v1/upstreams/{}/endpoints/{}", call.name(0), encoded(&added.endpoint));
     Ok(reply::created(&added, &at))
+}
+
+/// An absolute path that fits a socket's address with what is put beside it, without blanks.
+fn is_socket_path(path: &str) -> bool {
+    path.starts_with('/')
+        && (2..=101).contains(&path.len())
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A label as a segment of a path.

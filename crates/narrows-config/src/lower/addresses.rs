@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// What is wrong with an address: code, sentence, help.
-type Wrong = (Code, String, Option<String>);
+pub(super) type Wrong = (Code, String, Option<String>);
 
 impl Lowering<'_> {
     pub(super) fn bind_address(&mut self, text: &Text) -> Option<Bind> {

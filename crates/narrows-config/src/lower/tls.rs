@@ -7,6 +7,7 @@ use crate::diagnostic::Finding;
 use crate::model::{self, CertificateHeader, ClientMode, Profile, Protocol};
 use crate::nearest::nearest;
 use crate::shape::TextOr;
+use crate::source::Place;
 use crate::tree::Text;
 use narrows_plan::{
     Address, CertificateFiles, CertificateHeaders, ClientCertificates, ClientTls, File, Http2Limits,
@@ -286,16 +287,8 @@ impl Lowering<'_> {
         endpoints: &[narrows_plan::Endpoint],
     ) -> Option<Box<ClientTls>> {
         let place = written.key("tls");
-        let mut tls = ClientTls {
-            origin: self.reporter.sources.origin(place),
-            verify: true,
-            authorities: None,
-            server_name: None,
-            certificate: None,
-            policy: TlsPolicy::default(),
-        };
-        match written.tls.as_ref()? {
-            TextOr::Short(word) if word.text == "true" => {}
+        let tls = match written.tls.as_ref()? {
+            TextOr::Short(word) if word.text == "true" => self.client_tls(None, place),
             TextOr::Short(word) if word.text == "false" => return None,
             TextOr::Short(word) => {
                 let message = format!("`{}` is neither `true` nor a table", word.text);
@@ -303,19 +296,8 @@ impl Lowering<'_> {
                 self.reporter.report(Finding::error(Code::UnknownValue, word.place, message).help(help));
                 return None;
             }
-            TextOr::Long(table) => {
-                tls.verify = table.verify.is_none_or(|flag| flag.0);
-                tls.authorities = table.ca.as_ref().map(|text| self.file(text));
-                tls.server_name = table.server_name.as_ref().map(|text| self.server_name(text));
-                tls.certificate =
-                    table.certificate.as_ref().and_then(|certificate| self.certificate(certificate));
-                tls.policy = self.policy(table.profile, table.minimum_version.as_ref());
-                if !tls.verify && tls.authorities.is_some() {
-                    let message = "`ca` has no effect with `verify: false`";
-                    self.reporter.report(Finding::warning(Code::NoEffect, table.key("ca"), message));
-                }
-            }
-        }
+            TextOr::Long(table) => self.client_tls(Some(table), place),
+        };
         let names_one = matches!(&written.tls, Some(TextOr::Long(table)) if table.has("server_name"));
         let is_nameless = |endpoint: &narrows_plan::Endpoint| matches!(endpoint.address, Address::Unix(_));
         if tls.verify && !names_one && endpoints.iter().any(is_nameless) {
@@ -324,6 +306,29 @@ impl Lowering<'_> {
             self.reporter.report(Finding::error(Code::BadServerName, place, message).help(help));
         }
         Some(Box::new(tls))
+    }
+
+    /// How TLS is spoken to a server.
+    pub(super) fn client_tls(&mut self, written: Option<&model::UpstreamTls>, place: Place) -> ClientTls {
+        let mut tls = ClientTls {
+            origin: self.reporter.sources.origin(place),
+            verify: true,
+            authorities: None,
+            server_name: None,
+            certificate: None,
+            policy: TlsPolicy::default(),
+        };
+        let Some(table) = written else { return tls };
+        tls.verify = table.verify.is_none_or(|flag| flag.0);
+        tls.authorities = table.ca.as_ref().map(|text| self.file(text));
+        tls.server_name = table.server_name.as_ref().map(|text| self.server_name(text));
+        tls.certificate = table.certificate.as_ref().and_then(|certificate| self.certificate(certificate));
+        tls.policy = self.policy(table.profile, table.minimum_version.as_ref());
+        if !tls.verify && tls.authorities.is_some() {
+            let message = "`ca` has no effect with `verify: false`";
+            self.reporter.report(Finding::warning(Code::NoEffect, table.key("ca"), message));
+        }
+        tls
     }
 
     /// The name that an upstream's certificate must have.

@@ -70,9 +70,14 @@ fn routes_that_are_not_told_apart_are_one() {
 fn the_trace_of_the_last_request_is_an_exemplar() {
     let (counting, metrics) = counting(true);
     let mut traced = record("a", b"GET", 200);
+    traced.ids.is_sampled = true;
     traced.ids.trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     counting.ended(&traced);
     traced.ids.trace = "no trace";
+    counting.ended(&traced);
+    // Nobody could look it up.
+    traced.ids.is_sampled = false;
+    traced.ids.trace = "00000000000000000000000000000001";
     counting.ended(&traced);
     let text = text(&metrics);
     assert!(text.contains("# {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.000345 1"), "{text}");

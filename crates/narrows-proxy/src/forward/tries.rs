@@ -110,6 +110,7 @@ impl<'t> Tries<'t> {
             let ended = loop {
                 self.attempts += 1;
                 let began = self.forwarding.trail.map(|_| Instant::now());
+                self.trace_attempt(&endpoint);
                 let try_limit = self.try_limit(downstream);
                 let lane = match self.ready_lane(&endpoint, pooled.take()) {
                     Some(lane) => lane,
@@ -147,6 +148,9 @@ impl<'t> Tries<'t> {
             if is_full(&ended) {
                 // Nothing was tried: this goes back to those who wait, as the same attempt.
                 self.attempts -= 1;
+                if let Some(correlation) = &self.forwarding.request.correlation {
+                    correlation.attempt_was_none();
+                }
                 upload.rewind();
                 endpoint = self.pick_or_wait(downstream, upload.is_received()).await?;
                 continue;
@@ -195,8 +199,19 @@ impl<'t> Tries<'t> {
         }
     }
 
-    /// Writes down an attempt that `began` then, where somebody wants it explained.
+    /// An attempt begins: what is sent there names its span as the parent.
+    fn trace_attempt(&self, endpoint: &EndpointState) {
+        if let Some(correlation) = &self.forwarding.request.correlation {
+            correlation.attempt_begins(self.forwarding.worker, &endpoint.label);
+        }
+    }
+
+    /// Writes down an attempt that `began` then, where somebody wants it told or explained.
     fn explain(&self, began: Option<Instant>, endpoint: &EndpointState, status: u16, fault: Option<Fault>) {
+        if let Some(correlation) = &self.forwarding.request.correlation {
+            let code = fault.map_or("", |fault| fault.meaning().code);
+            correlation.attempt_ended(&endpoint.label, status, code);
+        }
         if let (Some(trail), Some(began)) = (self.forwarding.trail, began) {
             trail.attempted(&Attempted {
                 endpoint: &endpoint.label,
@@ -399,6 +414,7 @@ impl<'t> Tries<'t> {
         self.tried.add(endpoint.id());
         self.attempts += 1;
         let mut out = Vec::new();
+        self.trace_attempt(&endpoint);
         self.write_request(&endpoint, downstream, upload, &mut out);
         let mut lane = match self.ready_lane(&endpoint, self.reuse(&endpoint, upload)) {
             Some(lane) => lane,

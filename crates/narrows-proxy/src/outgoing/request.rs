@@ -23,6 +23,7 @@ pub(crate) fn write_request_head(
 ) {
     let Request { bytes, head, .. } = *request;
     let facts = request.facts(None);
+    let correlation = request.correlation.as_deref();
     out.extend_from_slice(head.method_span.of(bytes));
     out.push(b' ');
     write_target(request, listener, route, matched_prefix, out);
@@ -71,6 +72,7 @@ pub(crate) fn write_request_head(
             _ => !field.is_hop_by_hop(),
         };
         kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
+            && !correlation.is_some_and(|correlation| correlation.replaces(field.name.of(bytes)))
     });
     if let Some(cookie) = cookie.filter(|_| has_sticky_cookie) {
         let changed = |field: &&Field| {
@@ -97,6 +99,9 @@ pub(crate) fn write_request_head(
     }
     if let Some(pseudonym) = &listener.via {
         let _ = write!(out, "Via: {} {pseudonym}\r\n", request.version().trim_start_matches("HTTP/"));
+    }
+    if let Some(correlation) = correlation {
+        correlation.write_request(edits, out);
     }
     write_edits(edits, &facts, out);
     out.extend_from_slice(b"\r\n");

@@ -4,6 +4,7 @@ use super::{copy_fields, is_edited_away, write_edits, write_field};
 use crate::flow::Recode;
 use crate::request::{Request, Response};
 use crate::sticky::cookie::CookieOnTheWay;
+use crate::tracing::Correlation;
 use narrows_observe::write_number;
 use narrows_plan::{HeaderEdit, HttpListener, ServerPolicy};
 use narrows_wire::http1::{Field, FieldName, ResponseHead, Version};
@@ -41,6 +42,8 @@ pub(crate) fn write_response_head(
     out.extend_from_slice(b"\r\n");
 
     let edits = if informational { &[] } else { options.edits };
+    let told_id = request.correlation.as_deref().and_then(Correlation::response_header);
+    let told_id = told_id.filter(|_| !informational || head.upgrade);
     let mut has_date = informational;
     let mut hsts = listener.hsts.filter(|_| request.connection.tls.is_some() && !informational);
     // A protocol that is switched to begins with the last chance to say where it was.
@@ -72,7 +75,8 @@ pub(crate) fn write_response_head(
             FieldName::Trailer => options.recode == Recode::Nothing && !field.listed,
             _ => !field.is_hop_by_hop(),
         };
-        kept && (edits.is_empty() || !is_edited_away(field, bytes, edits))
+        let is_id = |(name, _): (&str, &str)| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes());
+        kept && (edits.is_empty() || !is_edited_away(field, bytes, edits)) && !told_id.is_some_and(is_id)
     });
     if let Some(cookie) = cookie {
         if has_sticky_cookie {
@@ -108,6 +112,11 @@ pub(crate) fn write_response_head(
     }
     if let (Some(pseudonym), false) = (&listener.via, informational) {
         let _ = write!(out, "Via: {} {pseudonym}\r\n", head.version.as_str().trim_start_matches("HTTP/"));
+    }
+    if let Some((name, id)) = told_id
+        && !edits.iter().any(|edit| edit.name().eq_ignore_ascii_case(name))
+    {
+        write_field(name, id.as_bytes(), out);
     }
     if !edits.is_empty() {
         let response = Response { status: head.status, bytes, head: Some(head) };

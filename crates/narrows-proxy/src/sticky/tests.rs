@@ -174,6 +174,7 @@ fn request<'a>(bytes: &'a [u8], head: &'a RequestHead, client: IpAddr) -> Reques
             unix: 0,
         },
         captures: Vec::new(),
+        correlation: None,
     }
 }
 
