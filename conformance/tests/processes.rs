@@ -159,6 +159,7 @@ fn who_listens_on_a_low_port_may_bind_another_one_after_an_upgrade() {
     narrows.folder.write("narrows.yaml", with(&format!("{first}, \"{host}:84\"")));
     let pid = narrows.upgrade(narrows.pid());
     assert_eq!(status(pid, "CapEff:"), "0000000000000400");
+    assert_eq!(status(pid, "CapAmb:"), "0000000000000000", "no program of a health check gets it");
     for port in [83, 84] {
         assert_eq!(Connection::connect(&format!("{host}:{port}")).exchange(GET).text(), "ok");
     }

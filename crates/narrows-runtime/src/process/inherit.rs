@@ -5,6 +5,7 @@ use narrows_plan::Bind;
 use rustix::fs::{FileType, fstat};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{getpid, getppid};
+use rustix::thread::clear_ambient_capability_set;
 use socket2::{Domain, Socket, Type};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -109,6 +110,8 @@ pub fn take_inheritance() -> Result<Inheritance, InheritError> {
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Ok(Inheritance::default());
     }
+    // What this process may do is not for every program that it starts. Systems without such a set have nothing to clear.
+    let _ = clear_ambient_capability_set();
     let handed = std::env::var(HANDOVER).ok();
     let managed = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(|name| std::env::var(name).ok());
     forget_variables(&[HANDOVER, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"]);
