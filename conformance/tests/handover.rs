@@ -4,11 +4,13 @@ use narrows_conformance::backend::ok;
 use narrows_conformance::{
     Backend, Connection, DatagramClient, DatagramServer, Folder, Narrows, output_of, until,
 };
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 const TAKEN: &str = "this one finishes what runs";
 
@@ -114,14 +116,14 @@ fn the_process_file_tells_who_serves() {
 }
 
 #[test]
-fn a_manager_is_told_that_it_serves_reloads_and_stops() {
+fn a_service_manager_is_told_how_things_go_and_who_serves() {
     let server = Backend::respond(|_| ok("ok"));
     let folder = Folder::new();
     let path = folder.path().join("notify.sock");
     let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(narrows_conformance::DEADLINE)).unwrap();
     let mut command = Command::new(narrows_conformance::narrows::binary());
-    command.args(["run", "--workers", "1"]).env("NOTIFY_SOCKET", &path);
+    command.args(["run", "--workers", "1"]).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1500000");
     let narrows = Narrows::start_with(command, folder, &to(&server, ""));
     let next = || {
         let mut buffer = [0; 4096];
@@ -129,12 +131,65 @@ fn a_manager_is_told_that_it_serves_reloads_and_stops() {
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
     let until_told = |word: &str| while !next().contains(word) {};
-    until_told("READY=1");
+    until_told(&format!("READY=1\nMAINPID={}\n", narrows.pid()));
+    until_told("WATCHDOG=1");
     narrows.signal("HUP");
-    until_told("RELOADING=1");
+    until_told("RELOADING=1\nMONOTONIC_USEC=");
     until_told("READY=1");
-    narrows.signal("TERM");
+    let pid = narrows.upgrade(narrows.pid());
+    until_told(&format!("MAINPID={pid}"));
+    until("the old one is gone", || narrows.processes() == [pid]);
+    // Who took over is watched as well, though the manager has not started it.
+    while next() != "WATCHDOG=1" {}
+    narrows.signal_to(pid, "TERM");
     until_told("STOPPING=1");
+}
+
+#[test]
+fn a_worker_that_stands_still_is_not_called_alive() {
+    let server = Backend::respond(|_| ok("ok"));
+    let folder = Folder::new();
+    let path = folder.path().join("notify.sock");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let mut command = Command::new(narrows_conformance::narrows::binary());
+    command.args(["run", "--workers", "1"]).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1500000");
+    let narrows = Narrows::start_with(command, folder, &to(&server, ""));
+    let hears = |limit: Duration| {
+        manager.set_read_timeout(Some(limit)).unwrap();
+        let mut buffer = [0; 4096];
+        manager.recv(&mut buffer).is_ok_and(|length| buffer[..length].starts_with(b"WATCHDOG=1"))
+    };
+    until("it is alive", || hears(narrows_conformance::DEADLINE));
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", narrows.pid())).unwrap();
+    let is_worker = |task: &std::path::PathBuf| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("worker-"))
+    };
+    let worker = tasks.map(|task| task.unwrap().path()).find(is_worker).expect("there is one");
+    let thread = worker.file_name().unwrap().to_str().unwrap().to_owned();
+    // A thread that is traced stands still, alone.
+    let tracer = "
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+thread = int(sys.argv[1])
+assert libc.ptrace(16, thread, 0, 0) == 0, os.strerror(ctypes.get_errno())
+os.waitpid(thread, 0x40000000)
+print('still', flush=True)
+sys.stdin.read()
+";
+    let mut tracing = Command::new(narrows_conformance::servers::python::python())
+        .args(["-c", tracer, &thread])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python runs");
+    let mut said = String::new();
+    BufReader::new(tracing.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "still\n");
+    // While it moved, it was told every 500 ms.
+    until("nobody calls it alive", || !hears(Duration::from_millis(1500)));
+    drop(tracing.stdin.take());
+    tracing.wait().unwrap();
+    until("it is alive again", || hears(narrows_conformance::DEADLINE));
 }
 
 #[test]
