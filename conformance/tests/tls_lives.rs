@@ -72,7 +72,7 @@ fn a_certificate_that_cannot_be_used_does_not_replace_the_good_one() {
 fn handshakes_that_stop_are_ended_while_others_go_on() {
     let authority = Authority::new("a root");
     let backend = Backend::saying("hello");
-    let narrows = secure(&authority, &backend, "timeouts: { handshake: 400ms }");
+    let narrows = secure(&authority, &backend, "timeouts: { handshake: 1500ms }");
     let mut good = TlsClient::blind().connect(narrows.address("web"));
     let hello = client_hello();
     let mut stopped = [0, 1, 5, 60, hello.len()]
