@@ -2,7 +2,6 @@
 
 use narrows_conformance::backend::ok;
 use narrows_conformance::{Backend, Connection, Narrows, until};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -64,32 +63,6 @@ impl Clients {
     }
 }
 
-/// The process that serves, and those before it.
-fn processes(narrows: &Narrows) -> Vec<u32> {
-    let folder = narrows.folder.path().display().to_string();
-    let all = std::fs::read_dir("/proc").expect("Linux has /proc");
-    let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    numbers
-        .filter(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(&folder)
-        })
-        .collect()
-}
-
-fn tell(pid: u32, signal: &str) {
-    let _ = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status();
-}
-
-/// Ends what took over, whatever becomes of the test.
-struct All<'a>(&'a Narrows);
-
-impl Drop for All<'_> {
-    fn drop(&mut self) {
-        processes(self.0).into_iter().filter(|pid| *pid != self.0.pid()).for_each(|pid| tell(pid, "KILL"));
-    }
-}
-
 fn memory_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
@@ -102,7 +75,6 @@ fn nothing_is_lost_in_a_storm_of_reloads_and_hand_overs() {
     let servers: Vec<Backend> = (0..3).map(|_| Backend::respond(|_| ok("ok"))).collect();
     let echo = Backend::echo();
     let narrows = Narrows::start(&yaml(0, &servers, &echo));
-    let _all = All(&narrows);
     let mut flows: Vec<Connection> = (0..10).map(|_| narrows.connect("flow")).collect();
     let clients = Clients::start(narrows.address("web"));
     let mut serving = narrows.pid();
@@ -111,7 +83,7 @@ fn nothing_is_lost_in_a_storm_of_reloads_and_hand_overs() {
     for number in 1..=reloads {
         narrows.folder.write("narrows.yaml", yaml(number, &servers, &echo));
         let before = served();
-        tell(serving, "HUP");
+        narrows.signal_to(serving, "HUP");
         until("the new configuration is served", || served() > before);
         for flow in &mut flows {
             flow.send(format!("number {number}"));
@@ -121,14 +93,7 @@ fn nothing_is_lost_in_a_storm_of_reloads_and_hand_overs() {
             after_the_first = memory_kib(serving);
         }
         if number.is_multiple_of(HAND_OVER_EVERY) {
-            let before = narrows.output().matches("this one finishes what runs").count();
-            tell(serving, "USR2");
-            let taken = || narrows.output().matches("this one finishes what runs").count() > before;
-            until("a new process serves", taken);
-            let output = narrows.output();
-            let line = output.lines().rfind(|line| line.contains("this one finishes what runs"));
-            let pid = line.and_then(|line| line.split(' ').nth(2)?.parse().ok());
-            serving = pid.unwrap_or_else(|| panic!("no process is named in {line:?}"));
+            serving = narrows.upgrade(serving);
             // Flows that the old process has stay there; further ones are the new one's.
             flows.push(narrows.connect("flow"));
         }
